@@ -1,0 +1,111 @@
+"""The database: one engine a role, sessions that announce, and set-based helpers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from schemas.event import uuid7
+from sqlalchemy import MetaData, Table, event
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import Session as SyncSession
+
+from kit.settings import ServiceSettings
+
+__all__ = ["Base", "Database", "Session", "metadata", "upsert_newer", "uuid7"]
+
+Session = AsyncSession
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Base(DeclarativeBase):
+    """The base of every mapped class; its metadata also holds the kit's own tables."""
+
+    metadata = metadata
+
+
+class AnnouncingSession(SyncSession):
+    """A session that writes its outbox rows as the last statements before the commit.
+
+    Events take their place in the outbox only after the rows they speak of are written and locked,
+    so that for one aggregate the order of the outbox is the order of the commits.
+    """
+
+
+@event.listens_for(AnnouncingSession, "before_commit")
+def _announce(session: SyncSession) -> None:
+    from kit.outbox import write_collected
+
+    write_collected(session)
+
+
+def asyncpg_url(url: str) -> str:
+    """The URL with the driver named, as SQLAlchemy wants it."""
+    return "postgresql+asyncpg://" + url.split("://", 1)[1]
+
+
+def _engine(url: str, name: str, pool: int) -> AsyncEngine:
+    return create_async_engine(
+        asyncpg_url(url),
+        pool_size=pool,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=False,  # a lost connection fails one request and empties the pool; a ping would cost each
+        pool_recycle=1800,
+        connect_args={"server_settings": {"application_name": name, "jit": "off"}, "timeout": 10},
+    )
+
+
+def _sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
+    return async_sessionmaker(engine, expire_on_commit=False, sync_session_class=AnnouncingSession)
+
+
+class Database:
+    """The two roles a running service uses: `api` for requests, `worker` for everything else."""
+
+    def __init__(self, settings: ServiceSettings, name: str) -> None:
+        self.api_engine = _engine(settings.database_url, f"{name}-api", settings.database_pool_max)
+        self.worker_engine = _engine(settings.worker_database_url, f"{name}-worker", 8)
+        self.api = _sessions(self.api_engine)
+        self.worker = _sessions(self.worker_engine)
+
+    async def close(self) -> None:
+        await self.api_engine.dispose()
+        await self.worker_engine.dispose()
+
+
+async def upsert_newer(
+    db: AsyncSession, table: type[Base] | Table, rows: Sequence[Mapping[str, Any]], key: str = "id"
+) -> list[UUID]:
+    """Keep local copies of state facts: insert, or replace where the version is higher.
+
+    One statement however many rows; of several versions of one key the highest is taken. Every row
+    needs the key and `version`. Returns the keys that changed.
+    """
+    newest: dict[Any, Mapping[str, Any]] = {}
+    for row in rows:
+        held = newest.get(row[key])
+        if held is None or row["version"] > held["version"]:
+            newest[row[key]] = row
+    if not newest:
+        return []
+    target: Table = table if isinstance(table, Table) else table.__table__  # type: ignore[assignment]
+    # In key order, so that two transactions over the same rows wait for each other instead of dead-locking.
+    new = insert(target).values([newest[k] for k in sorted(newest, key=str)])
+    columns = {name: new.excluded[name] for name in next(iter(newest.values())) if name != key}
+    statement = new.on_conflict_do_update(
+        index_elements=[target.c[key]],
+        set_=columns,
+        where=target.c.version < new.excluded.version,
+    ).returning(target.c[key])
+    return list((await db.execute(statement)).scalars())

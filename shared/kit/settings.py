@@ -1,0 +1,64 @@
+"""What every service reads from its environment, once, at start.
+
+Names that hold for the whole suite have no prefix (`KAFKA_BOOTSTRAP_SERVERS`); a service's own are
+prefixed with its name (`BILLING_DATABASE_URL`). What has no default must be given.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic_settings import BaseSettings
+
+
+def _plain_postgres(url: str) -> str:
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must start with postgresql://")
+    return url
+
+
+PostgresUrl = Annotated[str, AfterValidator(_plain_postgres)]
+
+
+def shared(name: str, default: Any = ..., **more: Any) -> Any:
+    """A setting with one name for the whole suite."""
+    return Field(default, validation_alias=name, **more)
+
+
+class ServiceSettings(BaseSettings):
+    """Settings that every service has. A service adds its own, with units in their names."""
+
+    database_url: PostgresUrl
+    """The role of HTTP requests: row-level security lets through the caller's tenant only."""
+    worker_database_url: PostgresUrl
+    """The role of consumers, jobs and the relay."""
+    owner_database_url: PostgresUrl | None = None
+    """The role that owns the tables; only `migrate` uses it."""
+    base_url: str = "http://localhost"
+    """The service's public address, without a slash at the end; links in mails start with it."""
+
+    kafka_bootstrap_servers: str = shared("KAFKA_BOOTSTRAP_SERVERS")
+    kafka_replication: PositiveInt = shared("KAFKA_REPLICATION", 1)
+    oidc_issuer: str = shared("OIDC_ISSUER")
+    oidc_audience: str = shared("OIDC_AUDIENCE", "tandem")
+    link_secret: SecretStr = shared("LINK_SECRET")
+    smtp_host: str = shared("SMTP_HOST", "localhost")
+    smtp_port: PositiveInt = shared("SMTP_PORT", 25)
+    mail_from: str = shared("MAIL_FROM", "Tandem <no-reply@tandem.example>")
+    platform_admin_email: str | None = shared("PLATFORM_ADMIN_EMAIL", None)
+    """The first platform admin: holds that role before anybody could grant it."""
+    platform_email: str = shared("PLATFORM_EMAIL", "platform@tandem.example")
+    """Where the platform itself receives mail."""
+    log_level: str = shared("LOG_LEVEL", "info")
+    otel_endpoint: str | None = shared("OTEL_EXPORTER_OTLP_ENDPOINT", None)
+
+    batch_records_max: PositiveInt = 500
+    relay_batch_max: PositiveInt = 500
+    relay_poll_s: PositiveFloat = 0.25
+    consumer_generation: PositiveInt = 1
+    """Counted up to read every topic again from its start into fresh copies."""
+    park_attempts_max: PositiveInt = 8
+    topic_check_s: PositiveFloat = 2.0
+    progress_max_s: PositiveFloat = 60.0
+    """A consumer with lag that has finished nothing for this long counts as stuck."""
+    database_pool_max: PositiveInt = 16
+    stop_grace_s: PositiveFloat = 15.0
