@@ -101,11 +101,11 @@ async def upsert_newer(
         return []
     target: Table = table if isinstance(table, Table) else table.__table__  # type: ignore[assignment]
     # In key order, so that two transactions over the same rows wait for each other instead of dead-locking.
-    new = insert(target).values([newest[k] for k in sorted(newest, key=str)])
-    columns = {name: new.excluded[name] for name in next(iter(newest.values())) if name != key}
+    ordered = [dict(newest[k]) for k in sorted(newest, key=str)]
+    new = insert(target)
     statement = new.on_conflict_do_update(
         index_elements=[target.c[key]],
-        set_=columns,
+        set_={name: new.excluded[name] for name in ordered[0] if name != key},
         where=target.c.version < new.excluded.version,
     ).returning(target.c[key])
-    return list((await db.execute(statement)).scalars())
+    return list((await db.execute(statement, ordered)).scalars())

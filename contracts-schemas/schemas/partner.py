@@ -1,0 +1,26 @@
+"""Facts about partner companies, announced by the contracts service."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from schemas.event import Event
+
+
+class PartnerChanged(Event):
+    """A partner as it now is. Whether it pays by wallet decides how its people's enrollments are paid."""
+
+    topic: ClassVar[str] = "partner.changed"
+    key: ClassVar[str] = "partner_id"
+    source: ClassVar[str] = "contracts"
+    state: ClassVar[bool] = True
+
+    partner_id: UUID
+    name: str
+    kind: str = "default"
+    """`default` or `whitelabel`."""
+    status: str = "active"
+    """`active` or `closed`."""
+    wallet: bool
+    language: str = "en"
+    responsible_grant_id: UUID | None = None
+    """The platform's team member for this partner; the name is on that grant's `access.changed`."""
