@@ -67,7 +67,7 @@ class Event(BaseModel):
         return f"{cls.topic.removesuffix(f'.v{cls.schema_version}')}.v{cls.schema_version}"
 
     @property
-    def subject(self) -> str:
+    def aggregate_id(self) -> str:
         """The aggregate's id as text; the record's key."""
         return str(getattr(self, self.key))
 
@@ -79,7 +79,7 @@ class Event(BaseModel):
             "ce_source": f"/{self.source}",
             "ce_type": self.type(),
             "ce_time": self.at.isoformat(),
-            "ce_subject": self.subject,
+            "ce_subject": self.aggregate_id,
             "ce_dataschema": f"urn:tandem:{self.type()}",
             "ce_sequence": str(self.version),
             "content-type": "application/json",
