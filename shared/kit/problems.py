@@ -1,0 +1,175 @@
+"""Refusals by name, answered as RFC 9457 problem documents.
+
+A use case raises a subclass of `Refused`; the edge turns it into `application/problem+json`. The class
+is the contract: its name is the `type`, the first line of its docstring the `title`.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+
+__all__ = ["PROBLEM_SCHEMA", "Refused", "answer", "field_errors", "install", "problems"]
+
+MEDIA_TYPE = "application/problem+json"
+
+log = structlog.get_logger(__name__)
+
+
+class Refused(Exception):
+    """The request was understood and is refused."""
+
+    status: ClassVar[int] = 409
+    rule: ClassVar[str | None] = None
+    """The number of the rule that refuses, such as `ENR-5`."""
+    remedy: ClassVar[str | None] = None
+    """What the caller can do about it."""
+    type: ClassVar[str] = "/problems/refused"
+    """Derived from the class name, so a renamed class is a changed contract."""
+    title: ClassVar[str] = "The request was understood and is refused."
+    headers: Mapping[str, str] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.type = "/problems/" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+        cls.title = (cls.__doc__ or cls.__name__).strip().splitlines()[0]
+
+    def __init__(self, detail: object = "", *, field: str | None = None, **extra: Any) -> None:
+        """`extra` become members of the problem, and so must be what JSON (or Pydantic) can say."""
+        super().__init__(str(detail) or self.title)
+        self.detail = str(detail)
+        self.field = field
+        self.extra = extra
+
+    @classmethod
+    def named(cls) -> dict[str, Any]:
+        """What every refusal of this name says."""
+        members = {"type": cls.type, "title": cls.title, "status": cls.status, "rule": cls.rule}
+        return {k: v for k, v in {**members, "remedy": cls.remedy}.items() if v is not None}
+
+    def as_problem(self) -> dict[str, Any]:
+        """The problem as plain JSON types, without `instance`: fit to be stored and shown later."""
+        own = {"detail": self.detail or None, "field": self.field, **self.extra}
+        return {**self.named(), **{k: v for k, v in json.loads(to_json(own)).items() if v is not None}}
+
+
+class NotUnderstood(Refused):
+    """Part of the request is missing or wrong."""
+
+    status = 422
+    remedy = "Correct the fields named in `errors`."
+
+
+class NotJson(Refused):
+    """The body is not valid JSON."""
+
+    status = 400
+
+
+class Failed(Refused):
+    """Something went wrong on our side."""
+
+    status = 500
+    remedy = "Try again later; when it stays, report the request id of this answer."
+
+
+def answer(
+    request: Request, problem: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> Response:
+    """The HTTP answer that carries `problem`."""
+    body = to_json({**problem, "instance": request.url.path})
+    return Response(body, problem["status"], headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def field_errors(errors: Any) -> list[dict[str, str]]:
+    """Pydantic's errors as `{field, rule, remedy}`; the input itself is not repeated."""
+    found = []
+    for error in errors:
+        where = [str(part) for part in error["loc"]]
+        if where and where[0] in ("body", "query", "path", "header", "cookie"):
+            where = where[1:]
+        found.append({"field": ".".join(where), "rule": error["type"], "remedy": error["msg"]})
+    return found
+
+
+async def _refused(request: Request, refused: Any) -> Response:
+    return answer(request, refused.as_problem(), refused.headers)
+
+
+async def _invalid(request: Request, error: Any) -> Response:
+    found = field_errors(error.errors())
+    if any(e["rule"] == "json_invalid" for e in found):
+        return await _refused(
+            request, NotJson("It stops making sense at character " + found[0]["field"] + ".")
+        )
+    return await _refused(request, NotUnderstood(errors=found))
+
+
+async def _http(request: Request, error: Any) -> Response:
+    """What the framework itself refuses: unknown paths, wrong methods, bodies too large or unreadable."""
+    status = HTTPStatus(error.status_code)
+    if error.status_code < 400 or error.status_code in (204, 304):
+        return Response(status_code=error.status_code, headers=error.headers)
+    problem = {"type": "about:blank", "title": status.phrase, "status": error.status_code}
+    if error.detail != status.phrase:
+        problem["detail"] = error.detail
+    return answer(request, problem, error.headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
+    return await _refused(request, Failed())
+
+
+def install(app: FastAPI) -> None:
+    """Answer every refusal and failure of `app` as a problem."""
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _failed)
+
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "RFC 9457 problem details. A refusal may add members of its own.",
+    "required": ["type", "title", "status"],
+    "properties": {
+        "type": {"type": "string", "description": "Stable name of the refusal."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "rule": {"type": "string"},
+        "remedy": {"type": "string", "description": "What the caller can do about it."},
+        "field": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {name: {"type": "string"} for name in ("field", "rule", "remedy")},
+            },
+        },
+    },
+    "additionalProperties": True,
+}
+
+
+def problems(*refusals: type[Refused]) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a route: every refusal that can come, by status, with an example each."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for refusal in refusals:
+        response = responses.setdefault(refusal.status, {"description": "", "content": {}})
+        content = response["content"].setdefault(
+            MEDIA_TYPE, {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
+        )
+        content["examples"][refusal.__name__] = {"summary": refusal.title, "value": refusal.named()}
+        response["description"] = " · ".join(e["summary"] for e in content["examples"].values())
+    return responses
