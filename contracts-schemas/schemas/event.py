@@ -49,7 +49,7 @@ class Event(BaseModel):
     source: ClassVar[str]
     """The service that announces it."""
     state: ClassVar[bool] = False
-    partitions: ClassVar[int] = 6
+    partitions: ClassVar[int] = 4
 
     version: int = Field(ge=0, description="The aggregate's version, counted up by its owner.")
     at: datetime = Field(default_factory=_now, description="When it became true, UTC.")

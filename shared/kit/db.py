@@ -49,6 +49,13 @@ def _announce(session: SyncSession) -> None:
     write_collected(session)
 
 
+@event.listens_for(AnnouncingSession, "after_rollback")
+def _unannounce(session: SyncSession) -> None:
+    from kit.outbox import forget_collected
+
+    forget_collected(session)
+
+
 def asyncpg_url(url: str) -> str:
     """The URL with the driver named, as SQLAlchemy wants it."""
     return "postgresql+asyncpg://" + url.split("://", 1)[1]

@@ -1,0 +1,174 @@
+"""Reading Kafka: one group a service, batches over all its topics, offsets after the commit.
+
+The batch's transaction commits first, then its offsets: a crash between the two delivers the batch
+again, and the inbox skips it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker, KafkaMessage
+
+from kit import clock
+from kit.inbox import Handler, Inbox, Record, arrived, batches, is_infrastructure, wait_for
+
+__all__ = ["Consumer", "Handler", "arrived", "batches", "wait_for"]
+
+log = structlog.get_logger()
+
+
+async def _untouched(message: Any) -> Any:
+    return message.body
+
+
+def as_record(raw: Any) -> Record:
+    """The kit's record of aiokafka's."""
+    headers = {k: v.decode("utf-8", "replace") for k, v in raw.headers if v is not None}
+    return Record(raw.topic, raw.partition, raw.offset, raw.key, raw.value, headers)
+
+
+class Consumer:
+    """Keeps a service's inbox fed, whatever happens to Kafka, its topics or the database."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        bootstrap: str,
+        *,
+        group: str,
+        batch_max: int = 500,
+        topic_check_s: float = 2.0,
+        stop_grace_s: float = 15.0,
+    ) -> None:
+        self.inbox = inbox
+        self.bootstrap = bootstrap
+        self.group = group
+        self.batch_max = batch_max
+        self.topic_check_s = topic_check_s
+        self.stop_grace_s = stop_grace_s
+        self.missing: list[str] = list(inbox.topics)
+        """Topics that do not exist yet; shown by `/readyz`."""
+        self.progress_at = time.monotonic()
+        self._back_off_s = 0.2
+        self._kafka: Callable[[], AIOKafkaConsumer | None] = lambda: None
+
+    async def run(self) -> None:
+        """Consume until cancelled. A missing topic is taken in when it appears."""
+        if not self.inbox.topics:
+            return
+        while True:
+            try:
+                present = await self._existing()
+                self.missing = [t for t in self.inbox.topics if t not in present]
+                if present:
+                    await self._consume(present)
+                else:
+                    await asyncio.sleep(self.topic_check_s)
+            except (KafkaError, OSError) as error:
+                log.warning("kafka_unreachable", servers=self.bootstrap, error=str(error)[:300])
+                await asyncio.sleep(1)
+
+    async def _existing(self) -> list[str]:
+        probe = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, client_id=f"{self.group}-topics")
+        try:
+            await probe.start()
+            known = await probe.topics()
+        finally:
+            await probe.stop()
+        return [t for t in self.inbox.topics if t in known]
+
+    async def _consume(self, topics: list[str]) -> None:
+        broker = KafkaBroker(
+            self.bootstrap,
+            client_id=self.group,
+            consumer_only=True,
+            allow_auto_create_topics=False,
+            graceful_timeout=self.stop_grace_s,
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            logger=None,
+        )
+        subscriber = broker.subscriber(
+            *topics,
+            group_id=self.group,
+            batch=True,
+            max_records=self.batch_max,
+            batch_timeout_ms=10,
+            auto_offset_reset="earliest",
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=3_000,
+            decoder=_untouched,
+        )
+        subscriber(self._take)
+        try:
+            await broker.start()
+            self._kafka = lambda: subscriber.consumer
+            self.progress_at = time.monotonic()
+            log.info("consuming", group=self.group, topics=len(topics), missing=self.missing)
+            while True:
+                await asyncio.sleep(self.topic_check_s)
+                if self.missing and set(await self._existing()) - set(topics):
+                    return
+        finally:
+            self._kafka = lambda: None
+            await broker.stop()
+
+    async def _take(self, message: KafkaMessage) -> None:
+        raw = message.raw_message
+        records = [as_record(r) for r in (raw if isinstance(raw, (tuple, list)) else (raw,))]
+        try:
+            await self.inbox.take(records)
+        except Exception as error:
+            if not is_infrastructure(error):
+                log.exception("batch_failed")
+            else:
+                log.warning("batch_postponed", records=len(records), error=str(error)[:300])
+            # The refused batch is delivered again at once: the pause is what keeps that from being a hot loop.
+            await asyncio.sleep(self._back_off_s)
+            self._back_off_s = min(self._back_off_s * 2, 10.0)
+            raise
+        self._back_off_s = 0.2
+        self.progress_at = time.monotonic()
+
+    async def tend(self) -> None:
+        """Hand parked records over when they are due, and park what waited too long. Until cancelled."""
+        while True:
+            try:
+                now = clock.now()
+                busy = await self.inbox.retry_due(now) + await self.inbox.park_overdue(now)
+            except Exception as error:
+                if not is_infrastructure(error):
+                    log.exception("tending_failed")
+                busy = 0
+            if not busy:
+                await asyncio.sleep(1)
+
+    # -- what operators ask ----------------------------------------------------------------------
+
+    def assignment(self) -> set[TopicPartition]:
+        """The partitions this process reads now."""
+        kafka = self._kafka()
+        return set(kafka.assignment()) if kafka else set()
+
+    def lag(self) -> dict[TopicPartition, int]:
+        """Records between what was fetched for handling and the end of each partition, as last heard."""
+        kafka = self._kafka()
+        if not kafka:
+            return {}
+        lags = {}
+        for partition in kafka.assignment():
+            end = kafka.highwater(partition)
+            state = kafka._subscription.subscription.assignment.state_value(partition)
+            if end is not None and state is not None and state.has_valid_position:
+                lags[partition] = max(end - state.position, 0)
+        return lags
+
+    def stuck(self, progress_max_s: float) -> bool:
+        """Whether records wait while nothing was finished for too long, though Kafka may look healthy."""
+        return time.monotonic() - self.progress_at > progress_max_s and any(self.lag().values())

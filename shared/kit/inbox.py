@@ -1,0 +1,363 @@
+"""Handling a batch of records exactly once in effect.
+
+One batch is one transaction: claim the ids not seen before, hand the events to their handlers, write
+what follows from them. A record that cannot be read or handled is found by halving the batch and is
+parked with its reason; its neighbours land. Faults of the infrastructure are raised: the caller
+tries the whole batch again. `kit.consumer` feeds this from Kafka, tests feed it directly.
+"""
+
+import asyncio
+import random
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import structlog
+from opentelemetry import propagate, trace
+from schemas.event import Event
+from sqlalchemy import delete, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from kit import clock, outbox
+from kit.tables import parked, waiting
+
+log = structlog.get_logger()
+tracer = trace.get_tracer("kit.inbox")
+
+COPY_BYTES_MAX = 4 * 1024 * 1024
+"""A parked record with a larger value is kept by its coordinates only."""
+
+_CLAIM = text(
+    "insert into inbox (consumer, event_id) select :c, * from unnest(cast(:ids as uuid[])) "
+    "on conflict do nothing returning event_id"
+)
+_ARRIVED = "kit.arrived"
+_INFRASTRUCTURE = ("08", "25", "40", "53", "55", "57", "58", "XX")
+"""SQLSTATE classes that say nothing about the record: connection, read-only, dead-lock, resources, lock, shutdown."""
+
+
+class Record(NamedTuple):
+    """A Kafka record, as far as handling it goes."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, str]
+
+    @property
+    def event_id(self) -> UUID:
+        """The CloudEvents id; for an alien record one derived from where it stands. Never raises."""
+        try:
+            return UUID(self.headers["ce_id"])
+        except (KeyError, ValueError):
+            return uuid5(NAMESPACE_URL, f"{self.topic}/{self.partition}/{self.offset}")
+
+
+@dataclass(frozen=True)
+class wait_for:  # noqa: N801 - reads as a verb where a handler returns it
+    """A handler's word that an event cannot be handled before `key` arrives. Parked after `within_s`."""
+
+    event: Event
+    key: str
+    within_s: float = 24 * 3600
+
+
+Handling = Callable[[AsyncSession, Sequence[Any]], Awaitable[Iterable[wait_for] | None]]
+
+
+@dataclass(frozen=True)
+class Handler:
+    """A consumer's function and the events it takes."""
+
+    events: tuple[type[Event], ...]
+    run: Handling
+
+    @property
+    def name(self) -> str:
+        return getattr(self.run, "__name__", "handler")
+
+
+def batches(*events: type[Event]) -> Callable[[Handling], Handler]:
+    """Declare a handler: `async def on_paid(db, events)`. It gets many events, in the order of the log.
+
+    It may raise for a record that is wrong (the kit finds which), and must not commit.
+    """
+
+    def declare(run: Handling) -> Handler:
+        return Handler(events, run)
+
+    return declare
+
+
+def arrived(db: AsyncSession, *keys: str) -> None:
+    """Say in a transaction that these keys are there now; who waited for them is handled in it too."""
+    db.sync_session.info.setdefault(_ARRIVED, set()).update(keys)
+
+
+def is_infrastructure(error: BaseException) -> bool:
+    """Whether an error says nothing about the records at hand, so that trying again is the answer."""
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+        return error.connection_invalidated or state is None or str(state).startswith(_INFRASTRUCTURE)
+    return isinstance(error, (OSError, asyncio.TimeoutError))
+
+
+class Inbox:
+    """The way into a service for everybody else's facts."""
+
+    def __init__(
+        self,
+        sessions: async_sessionmaker[AsyncSession],
+        consumer: str,
+        handlers: Iterable[Handler],
+        *,
+        dead_letters: str,
+        attempts_max: int = 8,
+    ) -> None:
+        self.sessions = sessions
+        self.consumer = consumer
+        self.dead_letters = dead_letters
+        self.attempts_max = attempts_max
+        self._routes: dict[str, list[tuple[type[Event], Handler]]] = {}
+        for handler in handlers:
+            for event in handler.events:
+                self._routes.setdefault(event.topic, []).append((event, handler))
+        self.handled = 0
+        self.parked = 0
+
+    @property
+    def topics(self) -> list[str]:
+        """Every topic that has a handler."""
+        return sorted(self._routes)
+
+    async def take(self, records: Sequence[Record]) -> None:
+        """Handle records in their order. Raises only faults of the infrastructure."""
+        if not records:
+            return
+        try:
+            async with self.sessions.begin() as db:
+                await self._apply(db, records)
+            self.handled += len(records)
+        except Exception as error:
+            if is_infrastructure(error):
+                raise
+            if len(records) == 1:
+                async with self.sessions.begin() as db:
+                    await self._park(db, records[0], error)
+                return
+            # Halving keeps the order and costs about 2·log2(n) transactions for each bad record.
+            middle = len(records) // 2
+            await self.take(records[:middle])
+            await self.take(records[middle:])
+
+    async def _apply(self, db: AsyncSession, records: Sequence[Record]) -> None:
+        by_id = {record.event_id: record for record in records}
+        # Sorted, so that a consumer that lost its partition and its heir wait for each other without a dead-lock.
+        claim = {"c": self.consumer, "ids": sorted(by_id)}
+        fresh = set((await db.execute(_CLAIM, claim)).scalars())
+        await self._hand_over(db, [record for id_, record in by_id.items() if id_ in fresh])
+        while keys := db.sync_session.info.pop(_ARRIVED, None):
+            late = await db.execute(
+                delete(waiting)
+                .where(waiting.c.consumer == self.consumer, waiting.c.awaited.in_(keys))
+                .returning(*waiting.c)
+            )
+            rows = sorted(late.all(), key=lambda row: row.id)
+            await self._hand_over(db, [_as_record(row) for row in rows])
+
+    async def _hand_over(self, db: AsyncSession, records: Sequence[Record]) -> None:
+        if not records:
+            return
+        work: dict[Handler, list[Event]] = {}
+        origin: dict[UUID, Record] = {}
+        for record in records:
+            routes = self._routes.get(record.topic)
+            if not routes:
+                raise ValueError(f"nothing here handles {record.topic}")
+            for event_class, handler in routes:
+                event = event_class.read(record.value, record.headers)
+                origin[event.event_id] = record
+                work.setdefault(handler, []).append(event)
+        for handler, events in work.items():
+            links = _links(origin[event.event_id] for event in events)
+            with tracer.start_as_current_span(
+                f"handle {handler.name}", links=links, attributes={"messaging.batch.message_count": len(events)}
+            ):
+                delayed = await handler.run(db, events)
+            if delayed:
+                await self._delay(db, delayed, origin)
+
+    async def _delay(
+        self, db: AsyncSession, delayed: Iterable[wait_for], origin: dict[UUID, Record]
+    ) -> None:
+        now = clock.now()
+        rows = [
+            _columns(origin[wait.event.event_id])
+            | {
+                "consumer": self.consumer,
+                "event_id": wait.event.event_id,
+                "awaited": wait.key,
+                "until": now + timedelta(seconds=wait.within_s),
+            }
+            for wait in delayed
+        ]
+        if rows:
+            await db.execute(upsert(waiting).on_conflict_do_nothing(), rows)
+
+    # -- what could not be handled ---------------------------------------------------------------
+
+    async def _park(self, db: AsyncSession, record: Record, error: BaseException) -> None:
+        row = _columns(record) | {
+            "consumer": self.consumer,
+            "event_id": record.event_id,
+            **_reason(error),
+            "next_at": clock.now() + _back_off(1),
+        }
+        added = await db.execute(
+            upsert(parked).values(row).on_conflict_do_nothing().returning(parked.c.id)
+        )
+        if added.scalar() is not None:
+            self.parked += 1
+            log.warning(
+                "record_parked",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                event_id=str(record.event_id),
+                reason=row["reason"],
+            )
+
+    async def retry_due(self, now: datetime, limit: int = 100) -> int:
+        """Hand parked records that are due to their handlers again; returns how many were tried."""
+        due = select(parked.c.id).where(
+            parked.c.state == "due", parked.c.next_at <= now, parked.c.consumer == self.consumer
+        )
+        async with self.sessions() as db:
+            ids = (await db.execute(due.order_by(parked.c.id).limit(limit))).scalars().all()
+        for id_ in ids:
+            await self._retry(id_)
+        return len(ids)
+
+    async def _retry(self, id_: int) -> None:
+        try:
+            async with self.sessions.begin() as db:
+                row = (
+                    await db.execute(
+                        select(parked)
+                        .where(parked.c.id == id_, parked.c.state == "due")
+                        .with_for_update(skip_locked=True)
+                    )
+                ).one_or_none()
+                if row is None:
+                    return
+                await self._apply(db, [_as_record(row)])
+                await db.execute(delete(parked).where(parked.c.id == id_))
+        except Exception as error:
+            if is_infrastructure(error):
+                raise
+            async with self.sessions.begin() as db:
+                await self._failed_again(db, id_, error)
+
+    async def _failed_again(self, db: AsyncSession, id_: int, error: BaseException) -> None:
+        row = (await db.execute(select(parked).where(parked.c.id == id_).with_for_update())).one_or_none()
+        if row is None or row.state != "due":
+            return
+        attempt = row.attempt + 1
+        last = attempt >= self.attempts_max
+        await db.execute(
+            update(parked)
+            .where(parked.c.id == id_)
+            .values(
+                attempt=attempt,
+                next_at=clock.now() + _back_off(attempt),
+                state="dead" if last else "due",
+                **_reason(error),
+            )
+        )
+        if last:
+            self._to_dead_letters(db, row, attempt, error)
+
+    def _to_dead_letters(self, db: AsyncSession, row: Any, attempt: int, error: BaseException) -> None:
+        too_large = row.value is not None and len(row.value) > outbox.EVENT_BYTES_MAX
+        outbox.add_raw(
+            db,
+            self.dead_letters,
+            row.key or b"",
+            None if too_large else row.value,
+            dict(row.headers)
+            | {
+                "x-origin-topic": row.topic,
+                "x-origin-partition": str(row.partition),
+                "x-origin-offset": str(row.offset),
+                "x-consumer": self.consumer,
+                "x-attempt": str(attempt),
+                "x-error": _reason(error)["error"][:300],
+            },
+        )
+
+    async def park_overdue(self, now: datetime) -> int:
+        """Park what waited past its deadline; returns how many."""
+        async with self.sessions.begin() as db:
+            late = await db.execute(
+                delete(waiting)
+                .where(waiting.c.consumer == self.consumer, waiting.c.until <= now)
+                .returning(*waiting.c)
+            )
+            rows = late.all()
+            for row in rows:
+                record = _as_record(row)
+                # Its id was claimed when it first came; the next attempt must be able to claim it again.
+                await db.execute(
+                    text("delete from inbox where consumer = :c and event_id = :e"),
+                    {"c": self.consumer, "e": record.event_id},
+                )
+                await self._park(db, record, TimeoutError(f"waited for {row.awaited} until {row.until}"))
+        return len(rows)
+
+
+def _columns(record: Record) -> dict[str, Any]:
+    too_large = record.value is not None and len(record.value) > COPY_BYTES_MAX
+    return {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "key": record.key,
+        "value": None if too_large else record.value,
+        "headers": {k: v.replace("\x00", "\ufffd") for k, v in record.headers.items()},
+    }
+
+
+def _as_record(row: Any) -> Record:
+    return Record(row.topic, row.partition, row.offset, row.key, row.value, dict(row.headers))
+
+
+def _reason(error: BaseException) -> dict[str, str]:
+    trace_ = "".join(traceback.format_exception(error))[-4000:]
+    return {
+        "reason": type(error).__name__,
+        "error": str(error)[:1000].replace("\x00", "\ufffd"),
+        "trace": trace_.replace("\x00", "\ufffd"),
+    }
+
+
+def _back_off(attempt: int) -> timedelta:
+    """5 s, 20 s, 80 s … at most an hour, a little apart so that many do not come at once."""
+    return timedelta(seconds=min(5 * 4 ** (attempt - 1), 3600) * random.uniform(0.8, 1.2))  # noqa: S311
+
+
+def _links(records: Iterable[Record]) -> list[trace.Link]:
+    """A span link for every record that carries a trace: a batch has as many causes as records."""
+    links = []
+    for record in records:
+        if "traceparent" in record.headers:
+            context = trace.get_current_span(propagate.extract(record.headers)).get_span_context()
+            if context.is_valid:
+                links.append(trace.Link(context))
+    return links

@@ -1,0 +1,53 @@
+"""Timed work: each job runs in one transaction, on one replica at a time, at once again while it finds work."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.exc import SQLAlchemyError
+
+from kit import clock
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work that falls due by the clock. `run` returns how much it did; more than nothing means: again."""
+
+    name: str
+    every_s: float
+    run: Callable[[AsyncSession, datetime], Awaitable[int]]
+
+    async def once(self, sessions: async_sessionmaker[AsyncSession], now: datetime) -> int:
+        """One round. Does nothing where another replica is at it."""
+        async with sessions.begin() as db:
+            free = await db.scalar(
+                text("select pg_try_advisory_xact_lock(hashtextextended(:n, 0))"), {"n": f"job:{self.name}"}
+            )
+            return await self.run(db, now) if free else 0
+
+    async def loop(self, sessions: async_sessionmaker[AsyncSession]) -> None:
+        """Run until cancelled. A failure is logged and tried again at the next round."""
+        while True:
+            try:
+                if await self.once(sessions, clock.now()):
+                    continue
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("job_failed", job=self.name, error=str(error)[:500])
+            except Exception:
+                log.exception("job_failed", job=self.name)
+            await asyncio.sleep(self.every_s)
+
+
+def every(*, seconds: float) -> Callable[[Callable[[AsyncSession, datetime], Awaitable[int]]], Job]:
+    """Declare a job: `async def expire(db, now) -> int`."""
+
+    def declare(run: Callable[[AsyncSession, datetime], Awaitable[int]]) -> Job:
+        return Job(run.__name__, seconds, run)
+
+    return declare
