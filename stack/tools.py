@@ -1,0 +1,80 @@
+"""The programs the stack needs of the machine, and how to get them when they are missing."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+PYTHON_MIN = (3, 11, 4)  # tarfile's extraction filters came with 3.11.4.
+JAVA_MIN = 17
+MAVEN_MIN = (3, 6)
+
+
+class Missing(Exception):
+    """A program is missing or too old; the message is one line that says how to get it."""
+
+
+def java() -> str:
+    """The java of JAVA_HOME, else of PATH. Raises Missing below Java 17."""
+    remedy = "install a JDK 17 or newer (Debian: apt install openjdk-17-jre-headless; macOS: brew install openjdk@21)"
+    home = os.environ.get("JAVA_HOME")
+    found = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
+    if found is None:
+        raise Missing(f"java is missing{f' in JAVA_HOME={home}' if home else ''}: {remedy}")
+    version = _java_version(Path(found).resolve())
+    if version is None:
+        raise Missing(f"{found} does not run: {remedy}")
+    if version < JAVA_MIN:
+        raise Missing(f"{found} is Java {version}, too old: {remedy}")
+    return found
+
+
+def _java_version(program: Path) -> int | None:
+    """The major version, from the `release` file beside the program if there is one: a JVM takes long to start."""
+    release = program.parent.parent / "release"
+    if release.is_file():
+        said = re.search(r'JAVA_VERSION="(?:1\.)?(\d+)', release.read_text())
+    else:
+        asked = subprocess.run([program, "-version"], capture_output=True, text=True, check=False)
+        said = re.search(r'version "(?:1\.)?(\d+)', asked.stderr)
+    return int(said[1]) if said else None
+
+
+def maven() -> str:
+    """The mvn of PATH. Raises Missing below Maven 3.6."""
+    remedy = "install Maven 3.6 or newer (Debian: apt install maven; macOS: brew install maven)"
+    found = shutil.which("mvn")
+    if found is None:
+        raise Missing(f"mvn is missing: {remedy}")
+    asked = subprocess.run([found, "-v"], capture_output=True, text=True, check=False)
+    said = re.search(r"Apache Maven (\d+)\.(\d+)", asked.stdout)
+    if said is None:
+        raise Missing(f"{found} does not run: {remedy}")
+    if (int(said[1]), int(said[2])) < MAVEN_MIN:
+        raise Missing(f"{found} is Maven {said[1]}.{said[2]}, too old: {remedy}")
+    return found
+
+
+def python() -> str:
+    """This interpreter. Raises Missing below 3.11.4."""
+    if sys.version_info[:3] < PYTHON_MIN:
+        raise Missing(
+            f"{sys.executable} is Python {sys.version.split()[0]}, too old: install Python 3.11.4 or newer "
+            "(Debian: apt install python3.11 python3.11-venv; macOS: brew install python@3.11)"
+        )
+    return sys.executable
+
+
+def complaints() -> list[str]:
+    """What is missing on this machine, one line each."""
+    needs: list[Callable[[], str]] = [python, java, maven]
+    found = []
+    for need in needs:
+        try:
+            need()
+        except Missing as missing:
+            found.append(str(missing))
+    return found
