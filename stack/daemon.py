@@ -76,11 +76,9 @@ class Daemon:
                 start_new_session=True,
                 **self._account,
             )
-        self.pid_file.write_text(
-            json.dumps(
-                {"pid": self._process.pid, "started": self._process.create_time(), "command": self.command}
-            )
-        )
+        started = self._process.create_time()
+        noted = {"pid": self._process.pid, "started": started, "command": self.command}
+        self.pid_file.write_text(json.dumps(noted))
 
     def await_ready(self) -> None:
         """Wait until ready. Raises DidNotStart when the process ends first, or the bound has passed."""
@@ -89,9 +87,8 @@ class Daemon:
             if self.process is None:
                 raise DidNotStart(f"{self.name} ended while starting\n{self.tail()}")
             if time.monotonic() > deadline:
-                raise DidNotStart(
-                    f"{self.name} was not ready within {self._start_within_s:.0f} s\n{self.tail()}"
-                )
+                bound = f"{self._start_within_s:.0f} s"
+                raise DidNotStart(f"{self.name} was not ready within {bound}\n{self.tail()}")
             time.sleep(0.02)
 
     def ask_to_stop(self) -> None:

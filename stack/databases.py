@@ -38,9 +38,7 @@ def given(service: str, environment: Mapping[str, str] = os.environ) -> Urls | N
 
 def any_given(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether the environment brings a PostgreSQL: an administrator's URL, or some service's."""
-    return "POSTGRES_ADMIN_URL" in environment or any(
-        name.endswith("_OWNER_DATABASE_URL") for name in environment
-    )
+    return any(name == "POSTGRES_ADMIN_URL" or name.endswith("_OWNER_DATABASE_URL") for name in environment)
 
 
 def create(admin_url: str, service: str, name: str | None = None) -> Urls:
@@ -71,9 +69,8 @@ async def _create(admin_url: str, service: str, name: str) -> None:
             if role not in known:
                 await db.execute(f"create role {role} login password '{PASSWORD}'")
         if not await db.fetchval("select true from pg_database where datname = $1", name):
-            await db.execute(
-                f"grant {service}_owner to current_user"
-            )  # Else only a superuser could give it away.
+            # An administrator who is no superuser may give a database only to roles it is a member of.
+            await db.execute(f"grant {service}_owner to current_user")
             await db.execute(f"create database {name} owner {service}_owner")
         await db.execute(f"revoke connect, temporary on database {name} from public")
         await db.execute(f"grant connect, temporary on database {name} to {service}_api, {service}_worker")

@@ -33,13 +33,8 @@ def prepare(artefacts: Artefacts) -> None:
     tool = [*java(artefacts), "kafka.tools.StorageTool"]
     run(*tool, "format", "--cluster-id", "tandem-local-stack-000", "--config", str(settings))
     home.mkdir()
-    first = Broker(
-        artefacts,
-        home,
-        free_port(),
-        free_port(),
-        options=[f"-XX:ArchiveClassesAtExit={artefacts.kafka_classes}"],
-    )
+    record = [f"-XX:ArchiveClassesAtExit={artefacts.kafka_classes}"]
+    first = Broker(artefacts, home, free_port(), free_port(), options=record)
     first.fresh()
     first.start()
     first.stop()

@@ -57,7 +57,7 @@ class Parts(Protocol):
     def postgres(self) -> Part: ...
 
     def database(self, service: str, name: str | None = None) -> Urls:
-        """The service's database, `tandem_<service>` unless named; it and its roles are made where missing."""
+        """A service's database, `tandem_<service>` unless named; made with its roles where missing."""
 
 
 class NotOurs(Exception):
@@ -106,11 +106,12 @@ class LocalParts:
 
 @contextmanager
 def running(directory: Path, fresh: bool = True, with_kafka: bool = True) -> Iterator[Parts]:
-    """Kafka and PostgreSQL on free ports, ready; ended with the block. Raises tools.Missing, daemon.DidNotStart.
+    """Kafka and PostgreSQL on free ports, ready; ended with the block.
 
-    What the environment names is used in their place: KAFKA_BOOTSTRAP_SERVERS; POSTGRES_ADMIN_URL or the services'
-    database URLs. `fresh` begins without data. A directory in use by another session gives way to `<directory>-2`
-    and so on; what a killed session left running in any of them is ended first.
+    What the environment names is used in their place: KAFKA_BOOTSTRAP_SERVERS, and POSTGRES_ADMIN_URL or the
+    services' database URLs. `fresh` begins without data. A directory in use by another session gives way to
+    `<directory>-2` and so on; what a killed session left running there is ended first.
+    Raises tools.Missing, daemon.DidNotStart.
     """
     with _claimed(directory.resolve(), fresh) as home:
         bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")

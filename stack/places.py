@@ -5,7 +5,6 @@ import hashlib
 import os
 import pwd
 import random
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -68,7 +67,10 @@ def reachable(directory: Path, account: Account) -> Path:
 
 @contextmanager
 def locked(file: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold a file's lock; it ends with the process, however that ends. Without `wait`, says whether it was had."""
+    """Hold a file's lock; it ends with the process, however that ends.
+
+    Yields whether the lock was had: always, where it may wait for it.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a") as handle:
         try:

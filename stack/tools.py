@@ -19,7 +19,9 @@ class Missing(Exception):
 
 def java() -> str:
     """The java of JAVA_HOME, else of PATH. Raises Missing below Java 17."""
-    remedy = "install a JDK 17 or newer (Debian: apt install openjdk-17-jre-headless; macOS: brew install openjdk@21)"
+    remedy = (
+        "install Java 17 or newer (Debian: apt install openjdk-17-jre-headless; macOS: brew install openjdk)"
+    )
     home = os.environ.get("JAVA_HOME")
     found = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
     if found is None:
@@ -33,7 +35,7 @@ def java() -> str:
 
 
 def _java_version(program: Path) -> int | None:
-    """The major version, from the `release` file beside the program if there is one: a JVM takes long to start."""
+    """The major version; from the `release` file beside the program if there is one, as a JVM starts slowly."""
     release = program.parent.parent / "release"
     if release.is_file():
         said = re.search(r'JAVA_VERSION="(?:1\.)?(\d+)', release.read_text())
