@@ -9,11 +9,11 @@ import base64
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from time import monotonic
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 from uuid import UUID, uuid5
 
 import httpx
@@ -24,15 +24,16 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
-from schemas.access import AccessChanged
 from sqlalchemy import BigInteger, Column, Index, Table, Text, Uuid, and_, or_, select, text
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from kit import clock
-from kit.consumer import batches
 from kit.db import Database, Session, metadata, upsert_newer
+from kit.inbox import batches
 from kit.problems import Refused
 from kit.settings import ServiceSettings
+from kit.tables import KIT
+from schemas.access import AccessChanged
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +69,7 @@ class NotSignedIn(Refused):
     """Sign in first: the request carries no bearer token."""
 
     status = 401
-    headers = {"WWW-Authenticate": 'Bearer realm="tandem"'}
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="tandem"'}
 
 
 class TokenRefused(Refused):
@@ -76,7 +77,9 @@ class TokenRefused(Refused):
 
     status = 401
     remedy = "Sign in again."
-    headers = {"WWW-Authenticate": 'Bearer realm="tandem", error="invalid_token"'}
+    headers: ClassVar[Mapping[str, str]] = {
+        "WWW-Authenticate": 'Bearer realm="tandem", error="invalid_token"'
+    }
 
 
 class IssuerUnreachable(Refused):
@@ -84,7 +87,7 @@ class IssuerUnreachable(Refused):
 
     status = 503
     remedy = "Try again in a few seconds."
-    headers = {"Retry-After": "2"}
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "2"}
 
 
 class NotGranted(Refused):
@@ -251,6 +254,7 @@ grants = Table(
     Index("ix_grants_subject", "subject", "issuer", postgresql_where=_ACTIVE),
     Index("ix_grants_email", "email", postgresql_where=_ACTIVE),
     Index("ix_grants_tenant", "tenant_id", "role", postgresql_where=_ACTIVE),
+    info=KIT,
 )
 
 
@@ -468,10 +472,9 @@ async def current_caller(request: Request, identity: SignedIn) -> Principal:
 
 
 async def _partner_of(service: RunningService, customer_id: UUID) -> UUID | None:
-    assert service.partner_of_customer
     async with service.database.api() as db:
         await act_as(db, "platform", "system:access")
-        return await service.partner_of_customer(db, customer_id)
+        return await service.partner_of_customer(db, customer_id) if service.partner_of_customer else None
 
 
 Caller = Annotated[Principal, Depends(current_caller)]

@@ -17,7 +17,7 @@ from fastapi.responses import Response
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
-__all__ = ["PROBLEM_SCHEMA", "Refused", "answer", "field_errors", "install", "problems"]
+__all__ = ["PROBLEM_SCHEMA", "Refused", "answer", "field_errors", "install", "merged", "problems"]
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -35,7 +35,7 @@ class Refused(Exception):
     type: ClassVar[str] = "/problems/refused"
     """Derived from the class name, so a renamed class is a changed contract."""
     title: ClassVar[str] = "The request was understood and is refused."
-    headers: Mapping[str, str] = {}
+    headers: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -173,3 +173,13 @@ def problems(*refusals: type[Refused]) -> dict[int | str, dict[str, Any]]:
         content["examples"][refusal.__name__] = {"summary": refusal.title, "value": refusal.named()}
         response["description"] = " · ".join(e["summary"] for e in content["examples"].values())
     return responses
+
+
+def merged(one: Mapping[int | str, Any], other: Mapping[int | str, Any]) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of both; of a status that both have, the examples of both."""
+    both = {status: dict(response) for status, response in one.items()}
+    for status, response in other.items():
+        held = both.setdefault(status, {"description": response["description"], "content": {}})
+        content = held.setdefault("content", {}).setdefault(MEDIA_TYPE, response["content"][MEDIA_TYPE])
+        content["examples"] = {**response["content"][MEDIA_TYPE]["examples"], **content.get("examples", {})}
+    return both
