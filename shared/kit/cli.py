@@ -1,0 +1,64 @@
+"""The command line that every service has."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from kit import migrations, telemetry, topics
+from kit.service import ROLES, Service
+
+
+def command_line(service: Service) -> typer.Typer:
+    """`migrate`, `topics apply`, `run`: all that an operator needs to bring a service up."""
+    cli = typer.Typer(no_args_is_help=True, help=f"The {service.name} service of Tandem.", add_completion=False)
+    topics_cli = typer.Typer(no_args_is_help=True, help="The topics this service owns.")
+    cli.add_typer(topics_cli, name="topics")
+
+    @cli.command()
+    def migrate(revision: str = "head") -> None:
+        """Bring the database up to date, as its owner."""
+        migrations.upgrade(service.migrations, service.settings, revision)
+
+    @topics_cli.command()
+    def apply() -> None:
+        """Make the topics in Kafka be as this service declares them."""
+        settings = service.settings
+        done = asyncio.run(
+            topics.apply(settings.kafka_bootstrap_servers, service.topics, settings.kafka_replication)
+        )
+        for name, what in sorted(done.items()):
+            typer.echo(f"{name:40} {what}")
+
+    @topics_cli.command("list")
+    def list_() -> None:
+        """What this service declares, without asking Kafka."""
+        for topic in service.topics:
+            config = " ".join(f"{k}={v}" for k, v in topic.config.items())
+            typer.echo(f"{topic.name:40} partitions={topic.partitions} {config}")
+
+    @cli.command()
+    def run(
+        role: Annotated[str, typer.Option(help="all, api (requests only) or worker (everything else)")] = "all",
+        host: str = "127.0.0.1",
+        port: int = 8000,
+    ) -> None:
+        """Run until SIGTERM, which lets requests and the batch at hand finish."""
+        if role not in ROLES:
+            raise typer.BadParameter(f"one of {', '.join(ROLES)}", param_hint="--role")
+        import uvicorn
+
+        telemetry.configure_logs(service.name, service.settings.log_level)
+        uvicorn.run(
+            service.app(role),
+            host=host,
+            port=port,
+            loop="uvloop",
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(service.settings.stop_grace_s),
+        )
+
+    return cli

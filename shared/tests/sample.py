@@ -1,0 +1,162 @@
+"""A tiny service on real PostgreSQL: notes of partners, behind the kit's whole edge."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from fastapi import APIRouter
+from joserfc import jwt
+from joserfc.jwk import ECKey, RSAKey
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import Mapped, mapped_column
+
+from kit import bulk, links, mail  # noqa: F401 — their tables belong to the schema
+from kit.auth import Authenticator, Grant, Role, keep_grants
+from kit.db import Base, Database, Session, asyncpg_url, metadata, uuid7
+from kit.http import create_app
+from kit.notify import Outcomes
+from kit.settings import ServiceSettings
+from stack import parts
+from stack.databases import Urls
+
+ISSUER = "https://issuer.example"
+PARTNER = UUID("0195f000-0000-7000-8000-000000000001")
+OTHER = UUID("0195f000-0000-7000-8000-000000000002")
+CUSTOMER = UUID("0195f000-0000-7000-8000-000000000003")
+
+
+class Note(Base):
+    """Something a partner wrote."""
+
+    __tablename__ = "notes"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    partner_id: Mapped[UUID]
+    body: Mapped[str]
+    version: Mapped[int] = mapped_column(default=1)
+
+
+class Issuer:
+    """An OIDC issuer as the network shows it; it can be down, and it can change its keys."""
+
+    def __init__(self) -> None:
+        self.key = RSAKey.generate_key(2048, parameters={"kid": "one"}, private=True)
+        self.published: list[RSAKey | ECKey] = [self.key]
+        self.down = False
+        self.asked = 0
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        if self.down:
+            raise httpx.ConnectError("down")
+        if request.url.path == "/.well-known/openid-configuration":
+            return httpx.Response(200, json={"issuer": ISSUER, "jwks_uri": f"{ISSUER}/keys"})
+        return httpx.Response(200, json={"keys": [k.as_dict(private=False) for k in self.published]})
+
+    def token(self, email: str | None = None, **claims: Any) -> str:
+        now = int(time.time())
+        said = {"iss": ISSUER, "aud": "tandem", "sub": f"sub-{email}", "iat": now, "exp": now + 600, **claims}
+        if email:
+            said |= {"email": email, "email_verified": True} | claims
+        said = {k: v for k, v in said.items() if v is not None}
+        return jwt.encode({"alg": "RS256", "kid": self.key.kid}, said, self.key)
+
+    def client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
+
+
+@dataclass
+class Sample:
+    """What `app.state.service` holds."""
+
+    settings: ServiceSettings
+    routers: list[APIRouter]
+    issuer: Issuer = field(default_factory=Issuer)
+    name: str = "sample"
+    health_routes: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.database = Database(self.settings, self.name)
+        self.auth = Authenticator(self.settings, self.issuer.client())
+        self.outcomes = Outcomes(self.settings.worker_database_url)
+        self.app = create_app(self)
+
+    async def partner_of_customer(self, db: Session, customer_id: UUID) -> UUID | None:
+        return PARTNER if customer_id == CUSTOMER else None
+
+    async def grant(self, role: Role, tenant: tuple[str, UUID | None], email: str, **more: Any) -> str:
+        """Give the role to the address, and a bearer token to its holder."""
+        row = Grant(f"{email} {role} {tenant}", time.time_ns(), role, *tenant, email, **more)
+        async with self.database.worker.begin() as db:
+            await keep_grants(db, "tests", [row])
+        return self.issuer.token(email)
+
+    def client(self, token: str | None = None, **headers: str) -> httpx.AsyncClient:
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://sample", headers=headers)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[parts.Parts]:
+    with parts.running(Path(".stack/kit-edge"), with_kafka=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def urls(postgres: parts.Parts, request: pytest.FixtureRequest) -> Urls:
+    """A fresh database with the kit's tables and the sample's own, for each test module."""
+    made = postgres.database("sample", f"tandem_{request.module.__name__.rsplit('.')[-1]}")
+
+    async def prepare() -> None:
+        engine = create_async_engine(asyncpg_url(made.owner))
+        async with engine.begin() as db:
+            await db.run_sync(metadata.create_all)
+            await db.execute(text("grant all on all tables in schema public to sample_api, sample_worker"))
+            await db.execute(text("alter table notes enable row level security"))
+            await db.execute(text("create policy worker on notes to sample_worker using (true)"))
+            await db.execute(
+                text(
+                    "create policy tenant on notes to sample_api using"
+                    " (current_setting('tandem.tenant') in ('platform', 'partner/' || partner_id))"
+                )
+            )
+        await engine.dispose()
+
+    asyncio.run(prepare())
+    return made
+
+
+def settings(urls: Urls) -> ServiceSettings:
+    return ServiceSettings(
+        database_url=urls.api,
+        worker_database_url=urls.worker,
+        base_url="https://sample.example",
+        KAFKA_BOOTSTRAP_SERVERS="unused",
+        OIDC_ISSUER=ISSUER,
+        LINK_SECRET="a secret of the tests",
+        PLATFORM_ADMIN_EMAIL="Root@Tandem.example",
+    )
+
+
+@asynccontextmanager
+async def sample(urls: Urls, *routers: APIRouter) -> AsyncIterator[Sample]:
+    """The service, running."""
+    service = Sample(settings(urls), list(routers))
+    listening = asyncio.create_task(service.outcomes.run())
+    try:
+        yield service
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await service.auth.close()
+        await service.database.close()
