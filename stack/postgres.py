@@ -69,7 +69,7 @@ class Postgres(Daemon):
             self._says_ready,
             env={"LC_ALL": "C"},
             account=account,
-            stop_signal=signal.SIGINT,  # Ends its sessions; on SIGTERM it would wait for every client to leave.
+            stop_signal=signal.SIGINT,  # Ends its sessions; SIGTERM waits for clients to leave.
         )
 
     def fresh(self) -> None:

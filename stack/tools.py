@@ -35,7 +35,7 @@ def java() -> str:
 
 
 def _java_version(program: Path) -> int | None:
-    """The major version; from the `release` file beside the program if there is one, as a JVM starts slowly."""
+    """The major version, from the file `release` beside the program if there is one: a JVM starts slowly."""
     release = program.parent.parent / "release"
     if release.is_file():
         said = re.search(r'JAVA_VERSION="(?:1\.)?(\d+)', release.read_text())
