@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
+from pydantic import Field
+
 from schemas.event import Event
 from schemas.values import PriceBreakdown
 
@@ -89,7 +91,7 @@ class EnrollmentRefused(EnrollmentFact):
     """`not_enough_credits`, `invoicing_incomplete`, `stuck`, …"""
     balance: int | None = None
     """Credits available when it was refused for lack of them."""
-    missing: list[str] = []
+    missing: list[str] = Field(default_factory=list)
     """Invoicing details that are missing."""
 
 

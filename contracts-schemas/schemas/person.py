@@ -9,7 +9,7 @@ from schemas.event import Event
 
 
 class PersonChanged(Event):
-    """A person as it now is. One of the few events that carry a name and an address; `erased` carries none."""
+    """A person as it now is. One of the few events that carry names and addresses; `erased` carries none."""
 
     topic: ClassVar[str] = "person.changed"
     key: ClassVar[str] = "person_id"
