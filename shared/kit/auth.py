@@ -421,9 +421,9 @@ async def act_as(db: Session, tenant: str, actor: str, lock: int | None = None) 
 
 
 _ACT_AS = text(
-    "select set_config('tandem.tenant', :tenant, true), set_config('tandem.actor', :actor, true),"
-    " coalesce(pg_try_advisory_xact_lock(cast(:lock as bigint)), true)"
-).columns()
+    "select coalesce(pg_try_advisory_xact_lock(cast(:lock as bigint)), true),"
+    " set_config('tandem.tenant', :tenant, true), set_config('tandem.actor', :actor, true)"
+)
 
 
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="An access token of the OIDC issuer.")

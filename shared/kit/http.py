@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from time import monotonic
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
@@ -268,14 +269,11 @@ _CLAIM = "kit.once.claim"
 Once = Annotated[Claim, Depends(_once, scope="function")]
 
 
-async def purge_answers(db: Session, at: Any) -> int:
-    """Forget answers older than 30 days; a job's body, at most 5,000 a time."""
-    old = (
-        select(once_table.c.id)
-        .where(once_table.c.created_at < at - func.make_interval(0, 0, 0, ANSWERS_KEPT_DAYS))
-        .limit(5000)
-    )
-    gone = await db.execute(delete(once_table).where(once_table.c.id.in_(old)).returning(once_table.c.id))
+async def purge_answers(db: Session, at: datetime) -> int:
+    """Forget answers older than 30 days, at most 5,000 a time; a job's body."""
+    old = once_table.c.created_at < at - timedelta(days=ANSWERS_KEPT_DAYS)
+    some = select(once_table.c.id).where(old).limit(5000)
+    gone = await db.execute(delete(once_table).where(once_table.c.id.in_(some)).returning(once_table.c.id))
     return len(gone.all())
 
 
@@ -297,7 +295,7 @@ class Route(APIRoute):
             edge += [IdempotencyKeyMissing, SameRequestRunning, KeyUsedForOtherBody]
         if self.body_field:
             edge.append(NotJson)
-        if self.body_field or any(d.path_params or d.query_params for d in below):
+        if self.body_field or any(d.path_params or d.query_params or d.header_params for d in below):
             edge.append(NotUnderstood)
         self.responses = merged(self.responses, problems(*edge))
 
@@ -581,10 +579,10 @@ class App(FastAPI):
 
 
 def create_app(service: Any, lifespan: Any = None) -> FastAPI:
-    """The HTTP application of a `kit.Service`: its routers and health routes within the edge."""
+    """The HTTP application of a `kit.Service`; the worker's role has its health routes only."""
     app = App(
         title=f"Tandem {service.name}",
-        version="1",
+        version=service.version,
         lifespan=lifespan,
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
@@ -594,7 +592,7 @@ def create_app(service: Any, lifespan: Any = None) -> FastAPI:
     install(app)
     for unreachable in (InterfaceError, OperationalError, PoolTimeout, ConnectionError):
         app.add_exception_handler(unreachable, _unavailable)
-    for router in service.routers:
+    for router in service.routers if service.role != "worker" else ():
         app.include_router(router)
     app.router.routes.extend(service.health_routes)
     return app

@@ -115,11 +115,11 @@ async def _invalid(request: Request, error: Any) -> Response:
 
 async def _http(request: Request, error: Any) -> Response:
     """What the framework itself refuses: unknown paths, wrong methods, bodies too large or unreadable."""
-    status = HTTPStatus(error.status_code)
     if error.status_code < 400 or error.status_code in (204, 304):
         return Response(status_code=error.status_code, headers=error.headers)
-    problem = {"type": "about:blank", "title": status.phrase, "status": error.status_code}
-    if error.detail != status.phrase:
+    title = {413: "Content Too Large"}.get(error.status_code) or HTTPStatus(error.status_code).phrase
+    problem = {"type": "about:blank", "title": title, "status": error.status_code}
+    if error.detail != title:
         problem["detail"] = error.detail
     return answer(request, problem, error.headers)
 
