@@ -13,6 +13,4 @@ async def record(
     db: AsyncSession, actor: str, action: str, *, subject: str, detail: Mapping[str, Any] | None = None
 ) -> None:
     """Put on record that `actor` did `action` to `subject` (`wallet/<id>`). No personal data in `detail`."""
-    await db.execute(
-        insert(audit).values(actor=actor, action=action, subject=subject, detail=dict(detail or {}))
-    )
+    await db.execute(insert(audit).values(actor=actor, action=action, subject=subject, detail=dict(detail or {})))

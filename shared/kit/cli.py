@@ -24,9 +24,7 @@ def command_line(service: Service) -> typer.Typer:
     def apply() -> None:
         """Make the topics in Kafka be as this service declares them."""
         settings = service.settings
-        done = asyncio.run(
-            topics.apply(settings.kafka_bootstrap_servers, service.topics, settings.kafka_replication)
-        )
+        done = asyncio.run(topics.apply(settings.kafka_bootstrap_servers, service.topics, settings.kafka_replication))
         for name, what in sorted(done.items()):
             typer.echo(f"{name:40} {what}")
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from schemas.event import uuid7
 from sqlalchemy import MetaData, Table, event
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -12,6 +11,7 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.orm import Session as SyncSession
 
 from kit.settings import ServiceSettings
+from schemas.event import uuid7
 
 __all__ = ["Base", "Database", "Session", "metadata", "upsert_newer", "uuid7"]
 

@@ -17,7 +17,6 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import structlog
 from opentelemetry import propagate, trace
-from schemas.event import Event
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
@@ -25,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from kit import clock, outbox
 from kit.tables import parked, waiting
+from schemas.event import Event
 
 log = structlog.get_logger()
 tracer = trace.get_tracer("kit.inbox")
@@ -61,7 +61,7 @@ class Record(NamedTuple):
 
 
 @dataclass(frozen=True)
-class wait_for:  # noqa: N801 - reads as a verb where a handler returns it
+class wait_for:
     """A handler's word that an event cannot be handled before `key` arrives. Parked after `within_s`."""
 
     event: Event
@@ -188,15 +188,15 @@ class Inbox:
         for handler, events in work.items():
             links = _links(origin[event.event_id] for event in events)
             with tracer.start_as_current_span(
-                f"handle {handler.name}", links=links, attributes={"messaging.batch.message_count": len(events)}
+                f"handle {handler.name}",
+                links=links,
+                attributes={"messaging.batch.message_count": len(events)},
             ):
                 delayed = await handler.run(db, events)
             if delayed:
                 await self._delay(db, delayed, origin)
 
-    async def _delay(
-        self, db: AsyncSession, delayed: Iterable[wait_for], origin: dict[UUID, Record]
-    ) -> None:
+    async def _delay(self, db: AsyncSession, delayed: Iterable[wait_for], origin: dict[UUID, Record]) -> None:
         now = clock.now()
         rows = [
             _columns(origin[wait.event.event_id])
@@ -220,9 +220,7 @@ class Inbox:
             **_reason(error),
             "next_at": clock.now() + _back_off(1),
         }
-        added = await db.execute(
-            upsert(parked).values(row).on_conflict_do_nothing().returning(parked.c.id)
-        )
+        added = await db.execute(upsert(parked).values(row).on_conflict_do_nothing().returning(parked.c.id))
         if added.scalar() is not None:
             self.parked += 1
             log.warning(
@@ -306,9 +304,7 @@ class Inbox:
         """Park what waited past its deadline; returns how many."""
         async with self.sessions.begin() as db:
             late = await db.execute(
-                delete(waiting)
-                .where(waiting.c.consumer == self.consumer, waiting.c.until <= now)
-                .returning(*waiting.c)
+                delete(waiting).where(waiting.c.consumer == self.consumer, waiting.c.until <= now).returning(*waiting.c)
             )
             rows = late.all()
             for row in rows:

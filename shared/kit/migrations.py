@@ -43,7 +43,8 @@ def _roles(settings: ServiceSettings) -> dict[str, str]:
 
 def run_env() -> None:
     """The whole of a service's `migrations/env.py`."""
-    asyncio.run(_online(context.config.attributes["url"]))
+    config: Config = context.config
+    asyncio.run(_online(config.attributes["url"]))
 
 
 async def _online(url: str) -> None:

@@ -4,10 +4,11 @@ from typing import Any
 
 import orjson
 from opentelemetry import propagate
-from schemas.event import Event
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session as SyncSession
+
+from schemas.event import Event
 
 EVENT_BYTES_MAX = 200_000
 """Largest value that may be announced. The relay sends batches of 256 KiB and a record must fit in one."""

@@ -47,11 +47,6 @@ def partition_for(key: bytes, partitions: int) -> int:
     return zlib.crc32(key) % partitions
 
 
-class _TooLarge(Exception):
-    def __init__(self, id_: int) -> None:
-        self.id = id_
-
-
 class Relay:
     """Moves one service's announcements to Kafka."""
 
@@ -65,6 +60,7 @@ class Relay:
         self._poll_s = poll_s
         self._wake = asyncio.Event()
         self._stopping = False
+        self._one_by_one_to = 0
         self.leads = False
         self.withheld: dict[str, float] = {}
         """Topics that do not exist, and when to look again; their rows wait in the outbox."""
@@ -79,7 +75,13 @@ class Relay:
         while not self._stopping:
             try:
                 await self._lead()
-            except (OSError, TimeoutError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (
+                OSError,
+                TimeoutError,
+                KafkaError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+            ) as error:
                 log.warning("relay_restarts", error=f"{type(error).__name__}: {error}"[:300])
                 await self._pause(0.5)
 
@@ -136,16 +138,15 @@ class Relay:
                 withheld = await self._look_again(producer, partitions)
                 rows: Sequence[Any] = ()
                 if not self._stopping:
-                    rows = await reader.fetch(_FETCH, floor.id, skip, withheld, self._batch_max)
+                    limit = 1 if self._one_by_one_to else self._batch_max
+                    rows = await reader.fetch(_FETCH, floor.id, skip, withheld, limit)
+                    if not rows or rows[0]["id"] > self._one_by_one_to:
+                        self._one_by_one_to = 0
                 # Topics seen for the first time; the missing ones stay in the outbox, the rest goes on.
                 if any(row["topic"] not in partitions for row in rows):
                     await self._learn(producer, partitions, {row["topic"] for row in rows})
                     rows = [row for row in rows if row["topic"] in partitions]
-                try:
-                    confirmations = await self._enqueue(producer, partitions, rows)
-                except _TooLarge as row:
-                    await self._set_aside(deleter, row.id, f"larger than {BATCH_BYTES_MAX} bytes")
-                    continue
+                confirmations = await self._enqueue(producer, partitions, rows)
                 if sending:
                     await sending
                     sending = None
@@ -162,9 +163,7 @@ class Relay:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
 
-    async def _enqueue(
-        self, producer: AIOKafkaProducer, partitions: dict[str, int], rows: Sequence[Any]
-    ) -> list[Any]:
+    async def _enqueue(self, producer: AIOKafkaProducer, partitions: dict[str, int], rows: Sequence[Any]) -> list[Any]:
         """One record batch per partition, in the order of the ids. Returns Kafka's promises."""
         built: dict[tuple[str, int], list[Any]] = {}
         for row in rows:
@@ -172,10 +171,8 @@ class Relay:
             headers = [(name, value.encode()) for name, value in row["headers"].items()]
             batches = built.setdefault(where, [producer.create_batch()])
             if batches[-1].append(key=row["key"], value=row["payload"], timestamp=None, headers=headers) is None:
-                batches.append(producer.create_batch())
-                if batches[-1].append(key=row["key"], value=row["payload"], timestamp=None, headers=headers) is None:
-                    raise _TooLarge(row["id"])
-        # Sent only when every row found a batch: a row too large must not leave half a round behind.
+                batches.append(producer.create_batch())  # whose first record may be of any size
+                batches[-1].append(key=row["key"], value=row["payload"], timestamp=None, headers=headers)
         return [
             await producer.send_batch(batch, topic, partition=partition)
             for (topic, partition), batches in built.items()
@@ -187,9 +184,9 @@ class Relay:
             await asyncio.gather(*confirmations)
         except MessageSizeTooLargeError:
             if len(ids) == 1:
-                await self._set_aside(deleter, ids[0], "larger than Kafka's max.message.bytes")
+                await self._set_aside(deleter, ids[0], "larger than the topic's max.message.bytes")
                 return
-            self._batch_max = 1  # find the row; the restarted round sends one by one
+            self._one_by_one_to = ids[-1]  # the restarted relay finds the row by sending each alone
             raise
         await deleter.execute(_DELETE, ids)
         SENT.inc(len(ids))

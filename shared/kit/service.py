@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import importlib.metadata
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import cached_property
@@ -11,7 +12,6 @@ from typing import Any
 import structlog
 from fastapi import APIRouter, FastAPI
 from prometheus_client import generate_latest
-from schemas.event import Event
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
@@ -27,6 +27,7 @@ from kit.notify import Outcomes
 from kit.relay import Relay
 from kit.settings import ServiceSettings
 from kit.topics import Topic, declared
+from schemas.event import Event
 
 log = structlog.get_logger()
 
@@ -177,7 +178,7 @@ class Service:
             self._keep(self.consumer.tend)
             self._keep(Sender(self.database.worker, settings).run)
             for job in (*self.jobs, Job("forget_answers", 600, purge_answers), _forget_old_ids):
-                self._keep(lambda job=job: job.loop(self.database.worker))
+                self._keep(functools.partial(job.loop, self.database.worker))
 
     def _keep(self, run: Callable[[], Awaitable[None]]) -> None:
         """Run until the end of the service; an unforeseen error is logged and it starts again."""
@@ -188,7 +189,7 @@ class Service:
                     await run()
                     return
                 except Exception:
-                    log.exception("background_failed", what=getattr(run, "__qualname__", str(run)))
+                    log.exception("background_failed", what=repr(run))
                     await asyncio.sleep(1)
 
         self._tasks.append(asyncio.create_task(kept()))

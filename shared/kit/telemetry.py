@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from kit.service import Service
 
 
+_PLAIN = '{"level":"%(levelname)s","logger":"%(name)s","event":"%(message)s"}'
+
+
 def configure_logs(service: str, level: str) -> None:
     """One JSON object a line on standard output, with the service's name and the trace's id."""
     structlog.configure(
@@ -33,7 +36,11 @@ def configure_logs(service: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format='{"level":"%(levelname)s","logger":"%(name)s","event":"%(message)s"}')
+    logging.basicConfig(
+        level=logging.WARNING,
+        stream=sys.stdout,
+        format=_PLAIN,
+    )
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # its warnings repeat what the kit logs once
 
 
@@ -85,7 +92,7 @@ async def measured(service: "Service") -> CollectorRegistry:
         def collect(self) -> list[GaugeMetricFamily]:
             return [lag, *(GaugeMetricFamily(name, help_, value) for name, (help_, value) in gauges.items())]
 
-    registry.register(Snapshot())  # type: ignore[arg-type]
+    registry.register(Snapshot())
     return registry
 
 

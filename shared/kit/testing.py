@@ -17,13 +17,13 @@ import orjson
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
-from schemas.event import Event, all_events, uuid7
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit import clock, migrations
 from kit.inbox import Record
 from kit.service import Service
+from schemas.event import Event, all_events, uuid7
 
 ISSUER = "https://issuer.test"
 KEY = ECKey.generate_key("P-256", {"kid": "test", "use": "sig", "alg": "ES256"}, private=True)
@@ -101,7 +101,9 @@ class Migrated:
         admin = await asyncpg.connect(self.parts.postgres_admin_url)
         try:
             await admin.execute(f"create database {name} template {self.template} owner {self.service.name}_owner")
-            await admin.execute(f"grant connect on database {name} to {self.service.name}_api, {self.service.name}_worker")
+            await admin.execute(
+                f"grant connect on database {name} to {self.service.name}_api, {self.service.name}_worker"
+            )
         finally:
             await admin.close()
         return self.variables(self.parts.database(self.service.name, name))
@@ -129,7 +131,7 @@ class Migrated:
 
 
 def _copy(service: Service) -> Service:
-    return Service(
+    return type(service)(
         name=service.name,
         package=service.package,
         settings=service.settings_class,
@@ -168,7 +170,9 @@ class Running:
         )
         self._offsets: dict[str, int] = {}
 
-    def headers(self, email: str = ADMIN, *, tenant: str | None = None, key: str | None = None, **more: str) -> dict[str, str]:
+    def headers(
+        self, email: str = ADMIN, *, tenant: str | None = None, key: str | None = None, **more: str
+    ) -> dict[str, str]:
         """A caller's headers, with a new idempotency key unless one is given."""
         found = {"Authorization": f"Bearer {token(email)}", "Idempotency-Key": key or str(uuid7())}
         return found | ({"Tandem-Tenant": tenant} if tenant else {}) | more

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
+
 from schemas.event import Event
 
 _WEEK_MS = 7 * 24 * 3600 * 1000
@@ -53,16 +54,18 @@ async def apply(bootstrap: str, topics: list[Topic], replication: int) -> dict[s
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="topics-apply")
     await admin.start()
     try:
-        existing = {
-            t["topic"]: len(t["partitions"])
-            for t in await admin.describe_topics()
-        }
+        existing = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics()}
         done: dict[str, str] = {}
         new = [t for t in topics if t.name not in existing]
         if new:
             answer = await admin.create_topics(
                 [
-                    NewTopic(t.name, num_partitions=t.partitions, replication_factor=replication, topic_configs=t.config)
+                    NewTopic(
+                        t.name,
+                        num_partitions=t.partitions,
+                        replication_factor=replication,
+                        topic_configs=t.config,
+                    )
                     for t in new
                 ]
             )
@@ -73,9 +76,7 @@ async def apply(bootstrap: str, topics: list[Topic], replication: int) -> dict[s
                 done[name] = "made"
         old = [t for t in topics if t.name in existing]
         if old:
-            await admin.alter_configs(
-                [ConfigResource(ConfigResourceType.TOPIC, t.name, configs=t.config) for t in old]
-            )
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, t.name, configs=t.config) for t in old])
         for t in old:
             done[t.name] = (
                 "as declared"

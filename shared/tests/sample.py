@@ -18,7 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Mapped, mapped_column
 
-from kit import bulk, links, mail  # noqa: F401 — their tables belong to the schema
+#IMPORT
 from kit.auth import Authenticator, Grant, Role, keep_grants
 from kit.db import Base, Database, Session, asyncpg_url, metadata, uuid7
 from kit.http import create_app
@@ -81,6 +81,8 @@ class Sample:
     routers: list[APIRouter]
     issuer: Issuer = field(default_factory=Issuer)
     name: str = "sample"
+    role: str = "api"
+    version: str = "1"
     health_routes: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
