@@ -1,0 +1,1 @@
+"""Contracts: partners, their people's access, and customer organisations."""

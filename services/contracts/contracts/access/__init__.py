@@ -1,0 +1,1 @@
+"""Who may do what: grants, from the first to the revoked."""

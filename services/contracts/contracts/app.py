@@ -1,0 +1,26 @@
+"""The wiring of contracts, and all of it."""
+
+from contracts.access.consumers import on_people_changed, on_suppliers_changed
+from contracts.access.http import router as access
+from contracts.customers.http import router as customers
+from contracts.customers.usecases import partner_of_customer
+from contracts.partners.http import router as partners
+from contracts.settings import Settings
+from kit import Service
+from kit.auth import on_access_changed
+from kit.cli import command_line
+from schemas.access import AccessChanged
+from schemas.customer import CustomerChanged
+from schemas.partner import PartnerChanged
+
+service = Service(
+    name="contracts",
+    package="contracts",
+    settings=Settings,
+    publishes=[PartnerChanged, AccessChanged, CustomerChanged],
+    consumers=[on_access_changed, on_people_changed, on_suppliers_changed],
+    routers=[partners, access, customers],
+    partner_of_customer=partner_of_customer,
+)
+
+cli = command_line(service)

@@ -1,0 +1,1 @@
+"""Organisations whose people learn, and what their invoices must carry."""

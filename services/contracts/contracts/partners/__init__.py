@@ -1,0 +1,1 @@
+"""Companies that depend on the platform and serve customers of their own (CON-1)."""

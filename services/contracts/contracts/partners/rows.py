@@ -1,0 +1,56 @@
+"""Partners as stored."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import DateTime
+from sqlalchemy.orm import Mapped, mapped_column
+
+from contracts.partners.rules import Kind, PartnerTerms, Status, TeamMember
+from kit.db import Base, uuid7
+
+
+class Partner(Base):
+    """A partner; its id is the tenant that row-level security looks for."""
+
+    __tablename__ = "partners"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    version: Mapped[int] = mapped_column(default=1)
+    name: Mapped[str]
+    kind: Mapped[str]
+    status: Mapped[str]
+    wallet: Mapped[bool]
+    language: Mapped[str]
+    responsible_grant_id: Mapped[UUID | None]
+    responsible_name: Mapped[str | None]
+    """Copied from the grant, because a partner may not read the platform's grants."""
+    responsible_email: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+    @property
+    def terms(self) -> PartnerTerms:
+        """What staff decided about this partner."""
+        responsible = None
+        if self.responsible_grant_id is not None:
+            responsible = TeamMember(self.responsible_grant_id, self.responsible_name, self.responsible_email)
+        return PartnerTerms(
+            name=self.name,
+            kind=Kind(self.kind),
+            wallet=self.wallet,
+            language=self.language,
+            status=Status(self.status),
+            responsible=responsible,
+        )
+
+    @terms.setter
+    def terms(self, terms: PartnerTerms) -> None:
+        self.name = terms.name
+        self.kind = terms.kind
+        self.wallet = terms.wallet
+        self.language = terms.language
+        self.status = terms.status
+        member = terms.responsible
+        self.responsible_grant_id = member.grant_id if member else None
+        self.responsible_name = member.name if member else None
+        self.responsible_email = member.email if member else None

@@ -1,0 +1,14 @@
+"""What contracts reads from its environment beyond what every service does."""
+
+from pydantic_settings import SettingsConfigDict
+
+from kit.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Contracts' settings."""
+
+    model_config = SettingsConfigDict(env_prefix="CONTRACTS_", frozen=True)
+
+    sign_in_url: str = "http://localhost:8100"
+    """Where people sign in; stands in invitations."""
