@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import MetaData, Table, event
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, SessionTransaction
 from sqlalchemy.orm import Session as SyncSession
 
 from kit.settings import ServiceSettings
@@ -49,11 +49,19 @@ def _announce(session: SyncSession) -> None:
     write_collected(session)
 
 
-@event.listens_for(AnnouncingSession, "after_rollback")
-def _unannounce(session: SyncSession) -> None:
+@event.listens_for(AnnouncingSession, "after_transaction_create")
+def _mark(session: SyncSession, transaction: SessionTransaction) -> None:
+    from kit.outbox import mark
+
+    if transaction.nested:
+        mark(session, transaction)
+
+
+@event.listens_for(AnnouncingSession, "after_soft_rollback")
+def _unannounce(session: SyncSession, transaction: SessionTransaction) -> None:
     from kit.outbox import forget_collected
 
-    forget_collected(session)
+    forget_collected(session, transaction)
 
 
 def asyncpg_url(url: str) -> str:

@@ -43,8 +43,9 @@ def _roles(settings: ServiceSettings) -> dict[str, str]:
 
 def run_env() -> None:
     """The whole of a service's `migrations/env.py`."""
-    config: Config = context.config
-    asyncio.run(_online(config.attributes["url"]))
+    config = context.config
+    if config is not None:
+        asyncio.run(_online(config.attributes["url"]))
 
 
 async def _online(url: str) -> None:

@@ -14,6 +14,7 @@ EVENT_BYTES_MAX = 200_000
 """Largest value that may be announced. The relay sends batches of 256 KiB and a record must fit in one."""
 
 _COLLECTED = "kit.outbox"
+_MARKS = "kit.outbox.marks"
 _INSERT = text(
     "insert into outbox (topic, key, payload, headers) "
     "select * from unnest(cast(:t as text[]), cast(:k as bytea[]), cast(:p as bytea[]), cast(:h as jsonb[]))"
@@ -52,6 +53,7 @@ def add_raw(db: AsyncSession, topic: str, key: bytes, value: bytes | None, heade
 def write_collected(session: SyncSession) -> None:
     """Write what was announced, after everything else of the transaction. Called before the commit."""
     rows: list[Row] = session.info.pop(_COLLECTED, [])
+    session.info.pop(_MARKS, None)
     if not rows:
         return
     session.flush()
@@ -60,6 +62,12 @@ def write_collected(session: SyncSession) -> None:
     session.execute(_INSERT, parameters)
 
 
-def forget_collected(session: SyncSession) -> None:
-    """Drop what was announced by a transaction that rolled back."""
-    session.info.pop(_COLLECTED, None)
+def mark(session: SyncSession, savepoint: object) -> None:
+    """Remember what was announced when a savepoint began."""
+    session.info.setdefault(_MARKS, {})[savepoint] = len(session.info.get(_COLLECTED, ()))
+
+
+def forget_collected(session: SyncSession, transaction: object) -> None:
+    """Drop what was announced in a transaction, or since a savepoint, that rolled back."""
+    since = session.info.get(_MARKS, {}).pop(transaction, 0)
+    del session.info.get(_COLLECTED, [])[since:]

@@ -129,11 +129,24 @@ async def test_an_event_is_announced_only_if_its_transaction_commits(sample: Run
     async with sample.service.database.api.begin() as db:
         outbox.add(db, counted(1))
     async with sample.service.database.api() as db:
+        await db.execute(text("select 1"))
         outbox.add(db, counted(2))
         await db.rollback()
         await db.commit()
 
     assert [event.amount for event in await sample.published(Counted)] == [1]
+
+
+async def test_an_event_announced_since_a_savepoint_goes_with_it(sample: Running) -> None:
+    async with sample.service.database.api.begin() as db:
+        outbox.add(db, counted(1))
+        savepoint = await db.begin_nested()
+        outbox.add(db, counted(2))
+        await savepoint.rollback()
+        async with db.begin_nested():
+            outbox.add(db, counted(3))
+
+    assert [event.amount for event in await sample.published(Counted)] == [1, 3]
 
 
 async def test_an_event_too_large_is_refused_where_it_is_made(sample: Running) -> None:
