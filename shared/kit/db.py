@@ -17,6 +17,9 @@ __all__ = ["Base", "Database", "Session", "metadata", "upsert_newer", "uuid7"]
 
 Session = AsyncSession
 
+SETTINGS = "kit.settings"
+"""Where a session's `info` holds the service's settings, for what needs the service's own address."""
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -81,8 +84,10 @@ def _engine(url: str, name: str, pool: int) -> AsyncEngine:
     )
 
 
-def _sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
-    return async_sessionmaker(engine, expire_on_commit=False, sync_session_class=AnnouncingSession)
+def _sessions(engine: AsyncEngine, settings: ServiceSettings) -> async_sessionmaker[AsyncSession]:
+    return async_sessionmaker(
+        engine, expire_on_commit=False, sync_session_class=AnnouncingSession, info={SETTINGS: settings}
+    )
 
 
 class Database:
@@ -91,8 +96,8 @@ class Database:
     def __init__(self, settings: ServiceSettings, name: str) -> None:
         self.api_engine = _engine(settings.database_url, f"{name}-api", settings.database_pool_max)
         self.worker_engine = _engine(settings.worker_database_url, f"{name}-worker", 8)
-        self.api = _sessions(self.api_engine)
-        self.worker = _sessions(self.worker_engine)
+        self.api = _sessions(self.api_engine, settings)
+        self.worker = _sessions(self.worker_engine, settings)
 
     async def close(self) -> None:
         await self.api_engine.dispose()
