@@ -1,0 +1,1 @@
+"""Billing: wallets and their credits, invoicing instructions, and later invoices and commissions."""

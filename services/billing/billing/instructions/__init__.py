@@ -1,0 +1,1 @@
+"""How an enrollment is invoiced: route, parties, reference, amounts and terms, fixed at approval."""

@@ -1,0 +1,1 @@
+"""Partners' wallets: the ledger of credits, holds and charges, episodes of depletion."""
