@@ -20,6 +20,12 @@ def command_line(service: Service) -> typer.Typer:
         """Bring the database up to date, as its owner."""
         migrations.upgrade(service.migrations, service.settings, revision)
 
+    @cli.command()
+    def prepare() -> None:
+        """Both of the above: the database up to date, then the topics."""
+        migrate()
+        apply()
+
     @topics_cli.command()
     def apply() -> None:
         """Make the topics in Kafka be as this service declares them."""

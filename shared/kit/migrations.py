@@ -43,9 +43,8 @@ def _roles(settings: ServiceSettings) -> dict[str, str]:
 
 def run_env() -> None:
     """The whole of a service's `migrations/env.py`."""
-    config = context.config
-    if config is not None:
-        asyncio.run(_online(config.attributes["url"]))
+    config: Any = context.config
+    asyncio.run(_online(config.attributes["url"]))
 
 
 async def _online(url: str) -> None:

@@ -113,7 +113,13 @@ class Service:
         return f"{self.name}.dlq"
 
     @property
+    def listens(self) -> list[str]:
+        """The topics it reads."""
+        return sorted({event.topic for handler in self.handlers for event in handler.events})
+
+    @property
     def topics(self) -> list[Topic]:
+        """The topics it owns."""
         return declared(self.publishes, self.dead_letters)
 
     @property

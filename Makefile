@@ -1,0 +1,99 @@
+# Every chore of the project. `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+SERVICES := catalog enrollment billing contracts academy
+PACKAGES := contracts-schemas shared $(addprefix services/,$(SERVICES))
+UV_VERSION := 0.13.9
+
+.PHONY: help
+help: ## list the chores
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+# ---------------------------------------------------------------- the everyday
+
+.PHONY: demo up down status
+demo: setup ## the main job, told step by step on real Kafka and PostgreSQL; ends by itself
+	$(BIN)/python -m demo
+
+up: setup ## start everything and keep it running
+	$(BIN)/python -m stack up
+
+down: setup ## stop what `make up` started
+	$(BIN)/python -m stack down
+
+status: setup ## what runs, and where
+	$(BIN)/python -m stack status
+
+# ---------------------------------------------------------------- proof
+
+.PHONY: check format types imports schemas-check locks-check
+check: setup format types imports schemas-check locks-check ## format, lint, types, imports, schemas, locks
+
+format:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types:
+	$(BIN)/mypy contracts-schemas/schemas shared/kit $(foreach s,$(SERVICES),services/$(s)/$(s)) stack demo bench
+
+imports:
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest tests/test_boundaries.py
+
+schemas-check:
+	$(BIN)/python -m schemas.publish --check
+
+locks-check:
+	$(BIN)/python stack/locks.py --check
+
+.PHONY: test
+test: setup ## rules, services, flows across services and crashes (under ten minutes)
+	@for where in contracts-schemas shared stack $(addprefix services/,$(SERVICES)) tests; do \
+		echo "== $$where"; $(BIN)/python -m pytest -m "not slow" $$where || exit 1; done
+
+.PHONY: prove
+prove: setup ## what is slow: the same on containers, compose and its demo, longer crashes (under thirty minutes)
+	$(BIN)/python -m pytest -m slow contracts-schemas shared stack $(addprefix services/,$(SERVICES)) tests
+
+.PHONY: bench
+bench: setup ## measure against baselines in the same run; writes build/bench.json
+	$(BIN)/python -m bench
+
+# ---------------------------------------------------------------- upkeep
+
+.PHONY: schemas lock fix images clean
+schemas: setup ## publish new and grown event schemas, AsyncAPI and their index
+	$(BIN)/python -m schemas.publish
+
+lock: setup ## lock the third-party dependencies of every deployable, with hashes
+	$(BIN)/python stack/locks.py
+
+fix: setup ## format, and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+images: ## build every service's image
+	docker compose build
+
+clean: ## remove what was made: environment, caches, the stack's data
+	rm -rf .venv .stack build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# ---------------------------------------------------------------- the environment
+
+.PHONY: setup
+setup: .venv/ready
+
+.venv/ready: requirements-dev.lock $(addsuffix /pyproject.toml,$(PACKAGES))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Tandem needs Python 3.11 or newer as '$(PYTHON)': install it (https://www.python.org/downloads/," \
+		"or your system's package python3) or name another with 'make PYTHON=python3.12 …'." >&2; exit 2; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { \
+		echo "Python's venv module is missing: install your system's package python3-venv." >&2; exit 2; }
+	@[ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(addprefix -e ,$(PACKAGES))
+	@touch $@

@@ -1,0 +1,21 @@
+"""One running suite for all stories; each story makes its own partners, people and courses in it."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from stack import processes
+from tests.suite import Suite
+
+
+@pytest.fixture(scope="session")
+def running(request: pytest.FixtureRequest) -> Iterator[processes.Suite]:
+    with processes.suite(request.config.rootpath / ".stack" / "flows") as running:
+        yield running
+
+
+@pytest.fixture
+async def suite(running: processes.Suite) -> AsyncIterator[Suite]:
+    suite = Suite(running)
+    yield suite
+    await suite.aclose()

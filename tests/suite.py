@@ -1,0 +1,202 @@
+"""The whole suite as a partner system and an operator see it: APIs, mails, topics, and when all is quiet."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from stack.client import ADMIN, Tandem
+from stack.processes import SERVICES
+from stack.processes import Suite as Processes
+
+SETTLE_S = 60.0
+
+
+class Suite(Tandem):
+    """Five running services, and what tests do with them."""
+
+    def __init__(self, processes: Processes) -> None:
+        self.processes = processes
+        super().__init__(
+            urls={name: processes.service(name).url for name in SERVICES},
+            issuer=processes.issuer.url,
+            mail=processes.mail.url,
+        )
+
+    # -- looking behind the APIs ---------------------------------------------------------------------
+
+    async def rows(self, service: str, sql: str, *values: Any) -> list[asyncpg.Record]:
+        """What a service's database says, as its worker sees it."""
+        db = await asyncpg.connect(self.processes.service(service).urls.worker)
+        try:
+            return list(await db.fetch(sql, *values))
+        finally:
+            await db.close()
+
+    async def execute(self, service: str, sql: str, *values: Any) -> None:
+        db = await asyncpg.connect(self.processes.service(service).urls.worker)
+        try:
+            await db.execute(sql, *values)
+        finally:
+            await db.close()
+
+    async def settle(self, within_s: float = SETTLE_S) -> None:
+        """Wait until nothing is on its way: outboxes and waiting rooms empty, every group at the end of its
+        topics, seen twice with no new record between."""
+        async with asyncio.timeout(within_s):
+            before: object = None
+            while True:
+                now = await self._quiet()
+                if now is not None and now == before:
+                    return
+                before = now
+                await asyncio.sleep(0.1)
+
+    async def _quiet(self) -> Mapping[TopicPartition, int] | None:
+        """The ends of all topics if nothing is on its way, else None."""
+        for name in self.processes.services:
+            (row,) = await self.rows(
+                name,
+                "select (select count(*) from outbox) + (select count(*) from waiting)"
+                " + (select count(*) from mail where state = 'queued' and attempts = 0) as n",
+            )
+            if row["n"]:
+                return None
+        return await caught_up(self.processes.parts.kafka, self.processes.services)
+
+    async def replay(self, services: Iterable[str] = SERVICES) -> None:
+        """Make services read every topic again from its start, with their memory of event ids emptied."""
+        for name in services:
+            self.processes.service(name).stop()
+            await self.execute(name, "delete from inbox")
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.processes.parts.kafka)
+        await admin.start()
+        try:
+            await admin.delete_consumer_groups(list(services))
+        finally:
+            await admin.close()
+        for name in services:
+            self.processes.service(name).launch()
+        for name in services:
+            self.processes.service(name).await_ready()
+        await self.settle()
+
+    # -- a small world -------------------------------------------------------------------------------
+
+    async def partner(self, *, wallet: bool = True, credits: int = 0, kind: str = "default") -> dict[str, Any]:
+        """A partner with one admin, known to every service, and credits in its wallet."""
+        name = f"Partner {uuid4().hex[:6]}"
+        partner: dict[str, Any] = await self.post(
+            "contracts", "/v1/partners", {"name": name, "kind": kind, "wallet": wallet, "language": "en"}
+        )
+        partner["admin"] = f"admin@{name.split()[1]}.example"
+        await self.post(
+            "contracts",
+            f"/v1/partners/{partner['partner_id']}/admins",
+            {"email": partner["admin"], "name": "Ada Admin"},
+        )
+        await self.settle()
+        if credits:
+            await self.top_up(partner["partner_id"], credits)
+        return partner
+
+    async def top_up(self, partner_id: str, credits: int, **more: Any) -> dict[str, Any]:
+        body = {"credits": credits, "reason": "a test"}
+        answer: dict[str, Any] = await self.post("billing", f"/v1/wallets/{partner_id}/top-ups", body, **more)
+        return answer
+
+    async def wallet(self, partner_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self.get("billing", f"/v1/wallets/{partner_id}")
+        return found
+
+    async def course(self, *, credits: int | None = None, seats: int | None = None, **more: Any) -> dict[str, Any]:
+        """A published course of the platform's own, offered to every partner for `credits`."""
+        body: dict[str, Any] = {
+            "supplier_id": None,
+            "offered_by": "platform",
+            "title": f"Course {uuid4().hex[:6]}",
+            "kind": "elearning" if seats is None else "classroom",
+            "language": "en",
+            "list_price": {"amount": 50_000, "currency": "EUR"},
+            "vat": "standard",
+            "certificate": True,
+            "duration_minutes": 60,
+            "credits": {"scope": "all", "general_value": credits, "values": {}},
+            "sessions": []
+            if seats is None
+            else [
+                {
+                    "starts_at": "2027-03-01T09:00:00Z",
+                    "ends_at": "2027-03-01T17:00:00Z",
+                    "place": "Utrecht",
+                    "capacity": seats,
+                }
+            ],
+        }
+        course: dict[str, Any] = await self.post("catalog", "/v1/courses", body | more)
+        await self.settle()
+        return course
+
+    async def person(self, partner: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+        body = {"name": "Pia Participant", "email": f"p{uuid4().hex[:10]}@people.example", "language": "en"}
+        if partner:
+            body["partner_id"] = partner["partner_id"]
+        person: dict[str, Any] = await self.post("enrollment", "/v1/people", body | more)
+        return person
+
+    async def associate(
+        self, person: Mapping[str, Any], course: Mapping[str, Any], *, wait: int = 20, **more: Any
+    ) -> Any:
+        """A partner admin puts a person on a course; the answer, with the outcome where it came in time."""
+        body = {"person_id": person["person_id"], "course_id": course["course_id"], "way": "associated"}
+        if course.get("sessions"):
+            body["session_id"] = course["sessions"][0]["session_id"]
+        return await self.call(
+            "POST", "enrollment", "/v1/enrollments", body, headers={"Prefer": f"wait={wait}"} if wait else {}, **more
+        )
+
+
+def listens(service: str) -> list[str]:
+    """The topics a service reads."""
+    found: list[str] = import_module(f"{service}.app").service.listens
+    return found
+
+
+async def caught_up(bootstrap: str, groups: Iterable[str]) -> Mapping[TopicPartition, int] | None:
+    """The ends of all topics that the services read, or None where one of them lags."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await admin.start()
+    await consumer.start()
+    try:
+        metadata = await consumer._client.fetch_all_metadata()
+        reads = {
+            group: [
+                TopicPartition(topic, number)
+                for topic in listens(group)
+                for number in metadata.partitions_for_topic(topic) or ()
+            ]
+            for group in groups
+        }
+        everything = [partition for partitions in reads.values() for partition in partitions]
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(everything)
+        starts = await consumer.beginning_offsets(everything)
+        for group, partitions in reads.items():
+            committed = await admin.list_consumer_group_offsets(group)
+            for partition in partitions:
+                # Where nothing was read yet, no offset is committed.
+                at = max(committed[partition].offset if partition in committed else 0, starts[partition])
+                if at < ends[partition]:
+                    return None
+        return ends
+    finally:
+        await consumer.stop()
+        await admin.close()
+
+
+__all__ = ["ADMIN", "Suite", "caught_up"]
