@@ -1,0 +1,220 @@
+"""Mail is sent once per recipient, matter and event, whatever the mail server does."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from email import message_from_bytes, policy
+from typing import Any
+
+import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from sqlalchemy import delete, select
+
+from kit import mail
+from kit.clock import now
+from kit.mail import Mail, Sender, send, send_many
+from kit.testing import eventually
+from shared.tests.sample import Sample, sample, urls  # noqa: F401
+from stack.databases import Urls
+
+
+class Sink:
+    """A mail server that keeps what it accepts and answers as it is told."""
+
+    def __init__(self) -> None:
+        self.mails: list[Any] = []
+        self.answers: list[str] = []
+
+    async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, _: list[str]) -> str:
+        if self.answers and (answer := self.answers.pop(0)) != "250":
+            if answer == "drop":
+                server.transport.abort()
+            return answer
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        self.mails.append(message_from_bytes(envelope.content or b"", policy=policy.default))
+        return "250 Accepted"
+
+
+@pytest.fixture(scope="module")
+async def service(urls: Urls) -> AsyncIterator[Sample]:  # noqa: F811
+    async with sample(urls) as running:
+        yield running
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[tuple[Sink, int]]:
+    handler = Sink()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(handler, loop=loop, enable_SMTPUTF8=True), "127.0.0.1", 0)
+    yield handler, server.sockets[0].getsockname()[1]
+    server.close()
+
+
+@pytest.fixture
+async def sender(service: Sample, sink: tuple[Sink, int]) -> AsyncIterator[Sender]:
+    async with service.database.worker.begin() as db:
+        await db.execute(delete(mail.table))
+    settings = service.settings.model_copy(update={"smtp_host": "127.0.0.1", "smtp_port": sink[1]})
+    made = Sender(service.database.worker, settings)
+    yield made
+    await made._hang_up()
+
+
+async def queue(service: Sample, to: str = "ann@a.example", event: str = "said", **more: Any) -> None:
+    async with service.database.worker.begin() as db:
+        await send(db, to=to, subject="Hello", text="Dear Ann", matter="note/1", event=event, **more)
+
+
+async def states(service: Sample) -> list[tuple[str, str, int]]:
+    async with service.database.worker() as db:
+        rows = await db.execute(
+            select(mail.table.c.recipient, mail.table.c.state, mail.table.c.attempts).order_by(mail.table.c.id)
+        )
+        return [tuple(row) for row in rows]
+
+
+async def test_the_same_mail_is_sent_once(service: Sample, sender: Sender, sink: tuple[Sink, int]) -> None:
+    for _ in range(3):
+        await queue(service)
+    await queue(service, event="said again")
+    while await sender.send_due(now()):
+        pass
+
+    assert [m["To"] for m in sink[0].mails] == ["ann@a.example", "ann@a.example"]
+    assert [state for _, state, _ in await states(service)] == ["sent", "sent"]
+
+
+async def test_a_mail_of_a_transaction_that_fails_is_never_sent(
+    service: Sample, sender: Sender, sink: tuple[Sink, int]
+) -> None:
+    with pytest.raises(RuntimeError):
+        async with service.database.worker.begin() as db:
+            await send(db, to="ann@a.example", subject="No", text="No", matter="note/1", event="never")
+            raise RuntimeError
+    await sender.send_due(now())
+
+    assert sink[0].mails == []
+
+
+async def test_a_mail_carries_its_parts_and_an_id_of_its_row(
+    service: Sample, sender: Sender, sink: tuple[Sink, int]
+) -> None:
+    pdf = mail.Attachment(name="naïve.pdf", media_type="application/pdf", content=b"%PDF")
+    async with service.database.worker.begin() as db:
+        await send(
+            db,
+            to="ann@a.example",
+            subject="Più\r\nBcc: eve@e.example",
+            text="Dear Ann €",
+            html="<p>Dear Ann</p>",
+            attachments=[pdf],
+            matter="note/1",
+            event="said",
+        )
+    await sender.send_due(now())
+
+    (got,) = sink[0].mails
+    assert got["Subject"] == "Più Bcc: eve@e.example"
+    assert got["Bcc"] is None
+    assert got["Auto-Submitted"] == "auto-generated"
+    assert got.get_body(("plain",)).get_content().strip() == "Dear Ann €"
+    assert got.get_body(("html",)).get_content().strip() == "<p>Dear Ann</p>"
+    (file,) = got.iter_attachments()
+    assert (file.get_filename(), file.get_content()) == ("naïve.pdf", b"%PDF")
+    async with service.database.worker() as db:
+        (row_id,) = (await db.execute(select(mail.table.c.id))).one()
+    assert re.fullmatch(rf"<{row_id}@tandem\.example>", got["Message-ID"])
+
+
+async def test_a_refusal_for_good_fails_one_mail_and_no_other(
+    service: Sample, sender: Sender, sink: tuple[Sink, int]
+) -> None:
+    sink[0].answers = ["550 no such box", "250"]
+    await queue(service, to="gone@a.example")
+    await queue(service, to="here@a.example")
+    await queue(service, to="not an address")
+    await sender.send_due(now())
+
+    assert await states(service) == [
+        ("gone@a.example", "failed", 1),
+        ("here@a.example", "sent", 1),
+        ("not an address", "failed", 1),
+    ]
+
+
+async def test_a_passing_fault_is_tried_again_later(service: Sample, sender: Sender, sink: tuple[Sink, int]) -> None:
+    sink[0].answers = ["451 busy"]
+    await queue(service)
+
+    assert await sender.send_due(now()) == 1
+    assert await sender.send_due(now()) == 0  # not yet
+    assert await sender.send_due(now() + timedelta(seconds=31)) == 1
+    assert await states(service) == [("ann@a.example", "sent", 2)]
+
+
+async def test_a_mail_is_given_up_after_ten_attempts_and_stays_visible(
+    service: Sample, sender: Sender, sink: tuple[Sink, int]
+) -> None:
+    sink[0].answers = ["451 busy"] * 10
+    await queue(service)
+    for attempt in range(12):
+        await sender.send_due(now() + timedelta(days=attempt))
+
+    assert await states(service) == [("ann@a.example", "failed", 10)]
+
+
+async def test_a_lost_connection_costs_only_the_mail_at_hand_an_attempt(
+    service: Sample, sender: Sender, sink: tuple[Sink, int]
+) -> None:
+    sink[0].answers = ["250", "drop"]
+    for name in ("one", "two", "three"):
+        await queue(service, to=f"{name}@a.example")
+    await sender.send_due(now())
+    first = await states(service)
+    await sender.send_due(now())
+
+    assert first == [("one@a.example", "sent", 1), ("two@a.example", "queued", 1), ("three@a.example", "queued", 0)]
+    assert [str(m["To"]) for m in sink[0].mails] == ["one@a.example", "three@a.example"]
+
+
+async def test_an_unreachable_server_costs_no_attempt(service: Sample, sender: Sender) -> None:
+    away = Sender(
+        service.database.worker, service.settings.model_copy(update={"smtp_host": "127.0.0.1", "smtp_port": 1})
+    )
+    await queue(service)
+    with pytest.raises(OSError, match="refused|failed"):
+        await away.send_due(now())
+
+    assert await states(service) == [("ann@a.example", "queued", 0)]
+
+
+async def test_two_senders_share_the_work(service: Sample, sender: Sender, sink: tuple[Sink, int]) -> None:
+    async with service.database.worker.begin() as db:
+        mails = [Mail(f"p{n}@a.example", "Hello", "Dear all", "note/2", "said") for n in range(60)]
+        assert await send_many(db, mails) == 60
+        assert await send_many(db, mails) == 0
+    other = Sender(service.database.worker, sender._settings)
+
+    async def drain(one: Sender) -> None:
+        while await one.send_due(now()):
+            pass
+
+    await asyncio.gather(drain(sender), drain(other))
+    await other._hang_up()
+    assert sorted(str(m["To"]) for m in sink[0].mails) == sorted(f"p{n}@a.example" for n in range(60))
+
+
+async def test_a_running_sender_wakes_at_the_commit(service: Sample, sender: Sender, sink: tuple[Sink, int]) -> None:
+    running = asyncio.create_task(sender.run())
+
+    async def sent() -> bool:
+        return len(sink[0].mails) == 1
+
+    await queue(service)
+    await eventually(sent)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
