@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
 from contracts.app import service
 from kit.testing import Migrated, Running
 

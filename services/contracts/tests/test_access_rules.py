@@ -3,6 +3,7 @@
 from uuid import UUID
 
 import pytest
+
 from contracts.access.invitations import ROLE_NAMES, SUBJECTS, TEXTS, invitation
 from contracts.access.rules import ROLES_OF, Holder, Tenant, TenantKind, may_give, role_fits
 from kit.auth import Role
@@ -48,9 +49,7 @@ OWN_CUSTOMER = Tenant(TenantKind.CUSTOMER, CUSTOMER, partner_id=PARTNER)
         ("admin", Tenant(TenantKind.PLATFORM), False),
     ],
 )
-def test_a_partners_admin_gives_roles_for_its_own_customers_only(
-    role: str, tenant: Tenant, allowed: bool
-) -> None:
+def test_a_partners_admin_gives_roles_for_its_own_customers_only(role: str, tenant: Tenant, allowed: bool) -> None:
     assert may_give(role, tenant, platform_admin=False, partner_id=PARTNER) is allowed
     assert may_give(role, tenant, platform_admin=True, partner_id=None)
     assert not may_give(role, tenant, platform_admin=False, partner_id=None)

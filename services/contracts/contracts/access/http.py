@@ -47,9 +47,7 @@ class GrantIn(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "examples": [
-                {"role": "finance", "tenant_kind": "platform", "email": "fin@platform.example", "name": "Fin"}
-            ]
+            "examples": [{"role": "finance", "tenant_kind": "platform", "email": "fin@platform.example", "name": "Fin"}]
         },
     )
 
@@ -105,9 +103,7 @@ async def post_partner_admin(
     partner_id: UUID, body: AdminIn, caller: Caller, db: Db, once: Once, request: Request
 ) -> GrantOut:
     """Make somebody an admin of a partner, and invite them by mail."""
-    wish = GiveAccess(
-        Holder(email=body.email, name=body.name), Role.PARTNER_ADMIN, TenantKind.PARTNER, partner_id
-    )
+    wish = GiveAccess(Holder(email=body.email, name=body.name), Role.PARTNER_ADMIN, TenantKind.PARTNER, partner_id)
     url = request.app.state.service.settings.sign_in_url
     return GrantOut.of(await give_access(db, wish, caller=caller, sign_in_url=url, now=now()))
 

@@ -37,9 +37,7 @@ class AccessGrant(Base):
     given_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
     @classmethod
-    def of(
-        cls, who: Holder, role: str, tenant: Tenant, *, given_by: str, given_at: datetime
-    ) -> "AccessGrant":
+    def of(cls, who: Holder, role: str, tenant: Tenant, *, given_by: str, given_at: datetime) -> "AccessGrant":
         """A new grant."""
         return cls(
             id=uuid7(),

@@ -84,9 +84,7 @@ def seen_by(caller: Caller) -> Select[AccessGrant]:
     )
 
 
-async def give_access(
-    db: Session, wish: GiveAccess, *, caller: Caller, sign_in_url: str, now: datetime
-) -> AccessGrant:
+async def give_access(db: Session, wish: GiveAccess, *, caller: Caller, sign_in_url: str, now: datetime) -> AccessGrant:
     """Grant a role and invite its new holder by mail.
 
     Raises `RoleDoesNotFit`, `NotYoursToGive`, `AlreadyGranted`, and what the tenant itself refuses.
@@ -172,9 +170,7 @@ async def own_team_grant(db: Session, caller: Caller, now: datetime) -> TeamMemb
     await _one_at_a_time(db, who)
     grant = await db.scalar(_active_grant(who, "admin", Tenant(TenantKind.PLATFORM)))
     if grant is None:
-        grant = AccessGrant.of(
-            who, "admin", Tenant(TenantKind.PLATFORM), given_by="system:setting", given_at=now
-        )
+        grant = AccessGrant.of(who, "admin", Tenant(TenantKind.PLATFORM), given_by="system:setting", given_at=now)
         db.add(grant)
         await db.flush()
         await _announce(db, grant, "access.given", "system:setting", now)
@@ -221,9 +217,7 @@ async def copy_people_roles(db: Session, events: Sequence[PersonChanged]) -> Non
 def _grant_status(person: PersonChanged, role: str) -> str:
     if person.status == "erased":
         return "erased"
-    return (
-        "active" if person.status == "active" and person.customer_id and role in person.roles else "revoked"
-    )
+    return "active" if person.status == "active" and person.customer_id and role in person.roles else "revoked"
 
 
 async def _tenant(db: Session, wish: GiveAccess) -> Tenant:

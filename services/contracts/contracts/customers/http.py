@@ -111,9 +111,7 @@ class CustomerOut(BaseModel):
         ParentElsewhere,
     ),
 )
-async def post_customer(
-    body: CustomerIn, caller: Caller, db: Db, once: Once, response: Response
-) -> CustomerOut:
+async def post_customer(body: CustomerIn, caller: Caller, db: Db, once: Once, response: Response) -> CustomerOut:
     """Make a customer."""
     partner_id = body.partner_id or (None if caller.is_platform else caller.tenant_id)
     wish = NewCustomer(

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, false, select
+from sqlalchemy import Select, false, select, text
 
 from contracts.customers.rows import Customer
 from contracts.customers.rules import Invoicing, Size, Status
@@ -142,6 +142,9 @@ async def change_customer(
     `check_version` is given the locked row's version and may refuse. Raises `CustomerNotFound`,
     `ParentElsewhere`, `OwnAncestor`.
     """
+    if "parent_id" in changes:
+        # Two who each put the other above them would not see it in their own rows: one at a time.
+        await db.execute(text("select pg_advisory_xact_lock(hashtextextended('customers.parents', 0))"))
     customer = await db.scalar(seen_by(caller).where(Customer.id == customer_id).with_for_update())
     if customer is None:
         raise CustomerNotFound(customer_id)
@@ -164,9 +167,7 @@ def announced_invoicing(details: Invoicing) -> InvoicingDetails:
     where = details.address
     address = None
     if where.street and where.postal_code and where.city and where.country:
-        address = Address(
-            street=where.street, postal_code=where.postal_code, city=where.city, country=where.country
-        )
+        address = Address(street=where.street, postal_code=where.postal_code, city=where.city, country=where.country)
     return InvoicingDetails(
         legal_name=details.legal_name,
         address=address,
@@ -176,9 +177,7 @@ def announced_invoicing(details: Invoicing) -> InvoicingDetails:
     )
 
 
-async def _check_parent(
-    db: Session, parent_id: UUID | None, partner_id: UUID | None, child: UUID | None
-) -> None:
+async def _check_parent(db: Session, parent_id: UUID | None, partner_id: UUID | None, child: UUID | None) -> None:
     if parent_id is None:
         return
     parent = await db.get(Customer, parent_id, with_for_update={"read": True})

@@ -89,9 +89,7 @@ class PartnerOut(BaseModel):
             status=partner.status,
             wallet=partner.wallet,
             language=partner.language,
-            responsible=Responsible(grant_id=member.grant_id, name=member.name, email=member.email)
-            if member
-            else None,
+            responsible=Responsible(grant_id=member.grant_id, name=member.name, email=member.email) if member else None,
         )
 
 
@@ -152,9 +150,7 @@ async def patch_partner(
     changes = body.model_dump(exclude_none=True, exclude={"responsible_grant_id"})
     if body.responsible_grant_id is not None:
         changes["responsible"] = await team_member(db, body.responsible_grant_id)
-    partner = await change_partner(
-        db, partner_id, changes, check_version=match.check, actor=caller.actor, now=at
-    )
+    partner = await change_partner(db, partner_id, changes, check_version=match.check, actor=caller.actor, now=at)
     if partner.status == Status.CLOSED:
         await revoke_partners_admins(db, partner.id, actor=caller.actor, now=at)
     response.headers["ETag"] = etag(partner.version)

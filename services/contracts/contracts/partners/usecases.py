@@ -127,6 +127,4 @@ async def _announce(db: Session, partner: Partner, action: str, actor: str, now:
         ),
     )
     detail = {"version": partner.version, "kind": partner.kind, "status": partner.status}
-    await audit.record(
-        db, actor, action, subject=f"partner/{partner.id}", detail={**detail, "wallet": partner.wallet}
-    )
+    await audit.record(db, actor, action, subject=f"partner/{partner.id}", detail={**detail, "wallet": partner.wallet})

@@ -74,9 +74,7 @@ def upgrade() -> None:
         sa.Column("given_by", sa.Text, nullable=False),
         sa.Column("given_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("status in ('active', 'revoked', 'erased')", name="status"),
-        sa.CheckConstraint(
-            "tenant_kind in ('platform', 'partner', 'customer', 'supplier')", name="tenant_kind"
-        ),
+        sa.CheckConstraint("tenant_kind in ('platform', 'partner', 'customer', 'supplier')", name="tenant_kind"),
         sa.CheckConstraint("(tenant_kind = 'customer') = (customer_id is not null)", name="customer"),
         sa.CheckConstraint("(tenant_kind = 'supplier') = (supplier_id is not null)", name="supplier"),
         sa.CheckConstraint("tenant_kind <> 'partner' or partner_id is not null", name="partner"),
