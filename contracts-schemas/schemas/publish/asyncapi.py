@@ -128,9 +128,7 @@ def _message(event: type[Event]) -> Node:
         "name": event.type(),
         "title": event.__name__,
         "summary": said.splitlines()[0],
-        "headers": {
-            "allOf": [{"$ref": "#/components/schemas/Envelope"}, {"type": "object", "properties": own}]
-        },
+        "headers": {"allOf": [{"$ref": "#/components/schemas/Envelope"}, {"type": "object", "properties": own}]},
         "payload": {"$ref": f"./{schema_path(event.type()).name}"},
         "bindings": {
             "kafka": {
