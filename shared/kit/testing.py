@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import asyncpg
@@ -77,7 +78,10 @@ class Migrated:
         self.service = service
         self.template = f"template_{service.name}_{os.getpid()}_{uuid7().hex[-6:]}"
         with _environment(self.variables(parts.database(service.name, self.template))):
-            migrations.upgrade(service.migrations, service.settings_class())
+            settings = service.settings_class()
+        # In a thread of its own, since the caller may be inside an event loop.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(migrations.upgrade, service.migrations, settings).result()
 
     def variables(self, urls: Any) -> dict[str, str]:
         """The environment of a service that uses this database."""
