@@ -126,7 +126,7 @@ class Suite(Tandem):
             "vat": "standard",
             "certificate": True,
             "duration_minutes": 60,
-            "credits": {"scope": "all", "general_value": credits, "values": {}},
+            "credits": {"scope": "none" if credits is None else "all", "general_value": credits, "values": {}},
             "sessions": []
             if seats is None
             else [
@@ -142,6 +142,19 @@ class Suite(Tandem):
         await self.settle()
         return course
 
+    async def supplier_course(
+        self, supplier: Mapping[str, Any], *, price: int = 100_000, seats: int = 10, **more: Any
+    ) -> Any:
+        """A classroom course of a supplier; `price` in cents, net of VAT."""
+        return await self.course(
+            credits=None,
+            seats=seats,
+            supplier_id=supplier["supplier_id"],
+            offered_by="supplier",
+            list_price={"amount": price, "currency": "EUR"},
+            **more,
+        )
+
     async def person(self, partner: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
         body = {"name": "Pia Participant", "email": f"p{uuid4().hex[:10]}@people.example", "language": "en"}
         if partner:
@@ -149,16 +162,91 @@ class Suite(Tandem):
         person: dict[str, Any] = await self.post("enrollment", "/v1/people", body | more)
         return person
 
+    async def customer(self, *, partner: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+        """A customer whose invoicing details are complete, with one admin."""
+        name = f"Customer {uuid4().hex[:6]}"
+        body: dict[str, Any] = {
+            "name": name,
+            "size": "large",
+            "language": "en",
+            "status": "active",
+            "invoicing": {
+                "legal_name": f"{name} B.V.",
+                "address": {"street": "Kade 1", "postal_code": "3011 AA", "city": "Rotterdam", "country": "NL"},
+                "vat_id": "NL004495445B01",
+                "registration_number": "24112345",
+                "invoice_email": f"invoices@{name.split()[1]}.example",
+            },
+        }
+        if partner:
+            body["partner_id"] = partner["partner_id"]
+        customer: dict[str, Any] = await self.post("contracts", "/v1/customers", body | more)
+        customer["admin"] = f"admin@{name.split()[1]}.example"
+        await self.post(
+            "contracts",
+            "/v1/grants",
+            {
+                "role": "customer_admin",
+                "tenant_kind": "customer",
+                "tenant_id": customer["customer_id"],
+                "email": customer["admin"],
+                "name": "Cato Customer",
+            },
+        )
+        await self.settle()
+        return customer
+
+    async def supplier(self, *, sites: Iterable[str] = ("public", "customer_portal/*")) -> dict[str, Any]:
+        """A supplier that went through its onboarding up to its first course (CAT-2)."""
+        name = f"Supplier {uuid4().hex[:6]}"
+        user = f"user@{name.split()[1]}.example"
+        supplier: dict[str, Any] = await self.post(
+            "catalog",
+            "/v1/suppliers",
+            {
+                "name": name,
+                "size": "large",
+                "language": "en",
+                "users": [{"email": user, "name": "Sam Supplier"}],
+                "invoicing": {
+                    "legal_name": f"{name} B.V.",
+                    "address": {"street": "Plein 2", "postal_code": "3511 AB", "city": "Utrecht", "country": "NL"},
+                    "vat_id": "NL004495445B01",
+                    "registration_number": "30112345",
+                    "invoice_email": f"billing@{name.split()[1]}.example",
+                },
+            },
+        )
+        supplier["user"] = user
+        at = f"/v1/suppliers/{supplier['supplier_id']}"
+        await self.put("catalog", f"{at}/sites", {"sites": list(sites)})
+        agreement = await self.get("catalog", "/v1/agreements/current")
+        await self.post(
+            "catalog", f"{at}/agreement", {"version": agreement["version"], "accepted_by": "Sam Supplier"}, by=user
+        )
+        conditions = [c["id"] for c in (await self.get("catalog", f"{at}/services/enrollments"))["conditions"]]
+        await self.put("catalog", f"{at}/services/enrollments", {"on": True, "conditions": conditions}, by=user)
+        return supplier
+
     async def associate(
         self, person: Mapping[str, Any], course: Mapping[str, Any], *, wait: int = 20, **more: Any
     ) -> Any:
         """A partner admin puts a person on a course; the answer, with the outcome where it came in time."""
-        body = {"person_id": person["person_id"], "course_id": course["course_id"], "way": "associated"}
+        return await self.enroll(person, course, "associated", wait=wait, **more)
+
+    async def enroll(
+        self, person: Mapping[str, Any], course: Mapping[str, Any], way: str, *, wait: int = 0, **more: Any
+    ) -> Any:
+        body = {"person_id": person["person_id"], "course_id": course["course_id"], "way": way}
         if course.get("sessions"):
             body["session_id"] = course["sessions"][0]["session_id"]
         return await self.call(
             "POST", "enrollment", "/v1/enrollments", body, headers={"Prefer": f"wait={wait}"} if wait else {}, **more
         )
+
+    async def enrollment(self, enrollment_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self.get("enrollment", f"/v1/enrollments/{enrollment_id}")
+        return found
 
 
 def listens(service: str) -> list[str]:
