@@ -1,0 +1,43 @@
+"""The wiring of billing, and all of it."""
+
+from billing.enrollments.consumers import on_enrollments
+from billing.settings import Settings
+from billing.wallets.consumers import on_partners_changed
+from billing.wallets.http import router as wallets
+from kit import Service
+from kit.auth import on_access_changed
+from kit.cli import command_line
+from schemas.credits import (
+    CreditsCharged,
+    CreditsDepleted,
+    CreditsHeld,
+    CreditsRefunded,
+    CreditsRefused,
+    CreditsReleased,
+    CreditsReplenished,
+    CreditsToppedUp,
+)
+from schemas.invoice import InvoiceInstructed, InvoiceRefused, InvoicingChanged
+
+service = Service(
+    name="billing",
+    package="billing",
+    settings=Settings,
+    publishes=[
+        CreditsToppedUp,
+        CreditsHeld,
+        CreditsReleased,
+        CreditsCharged,
+        CreditsRefused,
+        CreditsRefunded,
+        CreditsDepleted,
+        CreditsReplenished,
+        InvoicingChanged,
+        InvoiceInstructed,
+        InvoiceRefused,
+    ],
+    consumers=[on_access_changed, on_partners_changed, on_enrollments],
+    routers=[wallets],
+)
+
+cli = command_line(service)

@@ -1,0 +1,31 @@
+"""Who the platform is on an invoice and in a mail: read from the environment once, when first needed."""
+
+from functools import cache
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kit.settings import shared
+
+
+class Platform(BaseSettings):
+    """The platform as a party. The defaults serve development; an operator gives the real ones."""
+
+    model_config = SettingsConfigDict(env_prefix="BILLING_", frozen=True)
+
+    platform_email: str = shared("PLATFORM_EMAIL", "platform@tandem.example")
+    """Where the platform itself receives mail."""
+    platform_name: str = "Tandem"
+    platform_street: str = "Voorbeeldstraat 1"
+    platform_postal_code: str = "1011 AA"
+    platform_city: str = "Amsterdam"
+    platform_country: str = "NL"
+    platform_vat_id: str = "NL000000000B00"
+    platform_invoice_email: str = "invoices@tandem.example"
+    platform_size: str = "small"
+    """`small` or `large`. As a small company it may be given 60 days by a small supplier (BIL-6)."""
+
+
+@cache
+def platform() -> Platform:
+    """The platform, as the environment described it when this process first asked."""
+    return Platform()
