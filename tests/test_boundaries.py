@@ -176,23 +176,26 @@ def imports(path: Path, name: str, known: dict[str, Module]) -> Iterator[tuple[i
 
 
 def fixed_sleeps(path: Path) -> list[int]:
-    """Lines that sleep a number of seconds and do not look whether that was needed: not in a loop."""
-    tree = ast.parse(path.read_text(), str(path))
-    looked = {
-        id(inner)
-        for loop in ast.walk(tree)
-        if isinstance(loop, (ast.While, ast.For, ast.AsyncFor))
-        for inner in ast.walk(loop)
-    }
+    """Lines in tests that sleep a number of seconds and do not look whether that was needed.
+
+    A pause in a loop looks; one in a function inside, or beside, makes work slow on purpose.
+    """
+    looking = (ast.While, ast.For, ast.AsyncFor, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+    def below(node: ast.AST) -> Iterator[ast.AST]:
+        for child in ast.iter_child_nodes(node):
+            if not isinstance(child, looking):
+                yield child
+                yield from below(child)
+
     return [
-        node.lineno
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and ast.unparse(node.func) in ("asyncio.sleep", "time.sleep", "sleep")
-        and node.args
-        and isinstance(node.args[0], ast.Constant)
-        and node.args[0].value
-        and id(node) not in looked
+        call.lineno
+        for test in ast.walk(ast.parse(path.read_text(), str(path)))
+        if isinstance(test, (ast.FunctionDef, ast.AsyncFunctionDef)) and test.name.startswith("test_")
+        for call in below(test)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) in ("asyncio.sleep", "time.sleep", "sleep")
+        and any(isinstance(argument, ast.Constant) and argument.value for argument in call.args)
     ]
 
 
@@ -327,9 +330,19 @@ def test_a_forbidden_import_is_found_and_named(small: Path, file: str, line: str
 
 
 def test_a_sleep_that_does_not_look_is_found(tmp_path: Path) -> None:
-    write(tmp_path / "a.py", "import time\ntime.sleep(2)\nwhile True:\n    time.sleep(0.1)\nasyncio.sleep(0)\n")
+    write(
+        tmp_path / "test_a.py",
+        "async def test_a():\n"
+        "    await asyncio.sleep(0)\n"
+        "    with started():\n"
+        "        time.sleep(2)\n"
+        "    while not done():\n"
+        "        await asyncio.sleep(0.1)\n"
+        "    async def slow_handler():\n"
+        "        await asyncio.sleep(0.5)\n",
+    )
 
-    assert fixed_sleeps(tmp_path / "a.py") == [2]
+    assert fixed_sleeps(tmp_path / "test_a.py") == [4]
 
 
 def test_no_test_sleeps_without_looking() -> None:
