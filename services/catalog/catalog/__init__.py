@@ -1,0 +1,1 @@
+"""The catalog: suppliers and what they offer, where it can be seen, and on which terms."""

@@ -1,0 +1,1 @@
+"""Courses that come by file."""

@@ -1,0 +1,1 @@
+"""Courses with their sessions, prices and credit offers."""

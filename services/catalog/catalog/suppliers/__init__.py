@@ -1,0 +1,1 @@
+"""Supplier accounts, where they are shown, and their way to the first enrollment."""
