@@ -1,0 +1,1 @@
+"""Who is asked to decide a request, and by which mail."""

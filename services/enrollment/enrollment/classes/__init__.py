@@ -1,0 +1,1 @@
+"""A class of people put on one course in one call."""

@@ -1,0 +1,1 @@
+"""What other services announced, kept here so that nobody is asked while answering."""

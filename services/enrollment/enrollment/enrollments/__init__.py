@@ -1,0 +1,1 @@
+"""The enrollment: one person on one course, from its first state to its last."""

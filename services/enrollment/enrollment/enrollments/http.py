@@ -1,0 +1,232 @@
+"""Enrollments over HTTP."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from fastapi import Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from enrollment.enrollments import usecases
+from enrollment.enrollments.access import EVERYBODY, may_enrol
+from enrollment.enrollments.rules import MACHINE_STEPS, Enrollment, State
+from enrollment.enrollments.usecases import CREATION_REFUSALS, EnrollmentNotFound, Wish
+from enrollment.pace import moment
+from kit.auth import RoleMissing
+from kit.http import (
+    Caller,
+    Db,
+    Items,
+    Page,
+    Prefer,
+    Router,
+    begin,
+    claim,
+    needs,
+    outcome,
+    page,
+    problems,
+)
+
+router = Router(prefix="/v1/enrollments", tags=["enrollments"])
+
+
+class EnrollmentIn(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "person_id": "0198c0de-0000-7000-8000-000000000001",
+                    "course_id": "0198c0de-0000-7000-8000-000000000002",
+                    "way": "associated",
+                }
+            ]
+        }
+    )
+
+    person_id: UUID
+    course_id: UUID
+    session_id: UUID | None = None
+    way: Literal["associated", "requested"]
+    offer_version: str | None = Field(None, max_length=200)
+    """The offer that was shown; where it is no longer the offer, the request is refused with both prices."""
+
+
+class StepOut(BaseModel):
+    """What an open enrollment waits for, since when, and until when it may."""
+
+    waiting_for: str
+    since: datetime
+    until: datetime | None
+
+
+class PriceOut(BaseModel):
+    """Minor units, net of VAT. `customer_pays` = price - discount + fee."""
+
+    currency: str
+    price: int
+    discount: int
+    fee: int
+    customer_pays: int
+    supplier_keeps: int
+
+
+class SettlementOut(BaseModel):
+    """What a cancellation kept, and what went back."""
+
+    credits_kept: int
+    credits_returned: int
+    price_kept: PriceOut | None
+
+
+class EnrollmentOut(BaseModel):
+    enrollment_id: UUID
+    version: int
+    state: str
+    way: str
+    payment: str
+    person_id: UUID
+    course_id: UUID
+    session_id: UUID | None
+    supplier_id: UUID | None
+    partner_id: UUID | None
+    customer_id: UUID | None
+    credits: int | None
+    price: PriceOut | None
+    created_at: datetime
+    approved_at: datetime | None
+    confirmed_at: datetime | None
+    completed_at: datetime | None
+    ended_at: datetime | None
+    expires_at: datetime | None
+    step: StepOut | None
+    problem: dict[str, Any] | None
+    """Why it was refused: an RFC 9457 problem."""
+    settlement: SettlementOut | None
+    instruction: dict[str, Any] | None
+    """How it is invoiced, as billing last instructed."""
+    history: list[dict[str, Any]]
+    batch_id: UUID | None
+
+
+_SAME = (
+    "version", "way", "person_id", "course_id", "session_id", "supplier_id", "partner_id", "customer_id",
+    "credits", "created_at", "approved_at", "confirmed_at", "completed_at", "ended_at", "expires_at", "problem",
+    "instruction", "batch_id",
+)  # fmt: skip
+
+
+def price_out(price: Any) -> PriceOut | None:
+    if price is None:
+        return None
+    return PriceOut(**asdict(price), customer_pays=price.customer_pays, supplier_keeps=price.supplier_keeps)
+
+
+def shown(e: Enrollment) -> EnrollmentOut:
+    settled = e.settlement
+    return EnrollmentOut(
+        enrollment_id=e.id,
+        state=e.state.value,
+        payment=e.payment.value,
+        price=price_out(e.price),
+        step=StepOut(waiting_for=e.waits_for.value, since=e.step_since, until=e.step_until) if e.waits_for else None,
+        settlement=settled
+        and SettlementOut(
+            credits_kept=settled.credits_kept,
+            credits_returned=settled.credits_returned,
+            price_kept=price_out(settled.price_kept),
+        ),
+        history=list(e.history),
+        **{name: getattr(e, name) for name in _SAME},
+    )
+
+
+def decided(e: Enrollment) -> bool:
+    """There is an outcome: nobody has to act, and no machine, before the person knows."""
+    return e.state not in (State.REQUESTED, State.APPROVED)
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=EnrollmentOut,
+    dependencies=[needs(*EVERYBODY)],
+    responses={**problems(*CREATION_REFUSALS, RoleMissing), 202: {"model": EnrollmentOut}},
+)
+async def post_enrollment(
+    body: EnrollmentIn, request: Request, response: Response, caller: Caller, prefer: Prefer
+) -> EnrollmentOut:
+    """Associate a person with a course, or ask for a place (ENR-2).
+
+    With `Prefer: wait=n` the answer is the outcome where it comes in time: 201, with `state` confirmed or
+    refused (and then `problem`). Else 202: poll the enrollment at `Location`.
+    """
+    wish = Wish(
+        body.course_id,
+        body.session_id,
+        body.way,
+        by=caller.actor,
+        may=may_enrol(caller, body.way),
+        offer_version=body.offer_version,
+    )
+    made: Enrollment | None = None
+    async with begin(request, caller) as db:
+        claimed = await claim(request, caller, db)
+        if claimed.resource is None:
+            made = await usecases.enrol(db, body.person_id, wish, moment(db))
+            await claimed.keep(made.id)
+        enrollment_id = made.id if made else UUID(claimed.resource)
+    if made is None or (prefer.wait_s and made.waits_for in MACHINE_STEPS):
+        made = await outcome(
+            request,
+            caller,
+            f"enrollment/{enrollment_id}",
+            prefer.wait_s,
+            lambda db: usecases.get(db, enrollment_id, caller),
+            lambda e: decided(e) or e.waits_for not in MACHINE_STEPS,
+        )
+    response.headers["Location"] = f"/v1/enrollments/{enrollment_id}"
+    if not decided(made):
+        response.status_code = 202
+        response.headers["Retry-After"] = "1" if made.waits_for in MACHINE_STEPS else "3600"
+    return shown(made)
+
+
+@router.get("", dependencies=[needs(*EVERYBODY, "supplier_user")])
+async def get_enrollments(
+    caller: Caller,
+    db: Db,
+    window: Page,
+    state: State | None = None,
+    course_id: UUID | None = None,
+    session_id: UUID | None = None,
+    person_id: UUID | None = None,
+    customer_id: UUID | None = None,
+    partner_id: UUID | None = None,
+    supplier_id: UUID | None = None,
+    batch_id: UUID | None = None,
+) -> Items[EnrollmentOut]:
+    """The enrollments the caller may see, newest first."""
+    asked = {
+        "state": state and state.value,
+        "course_id": course_id,
+        "session_id": session_id,
+        "person_id": person_id,
+        "customer_id": customer_id,
+        "partner_id": partner_id,
+        "supplier_id": supplier_id,
+        "batch_id": batch_id,
+    }
+    query, order = usecases.listed(caller, {k: v for k, v in asked.items() if v is not None})
+    return await page(db, query, order, window, lambda row: shown(usecases.from_row(row)))
+
+
+@router.get(
+    "/{enrollment_id}",
+    dependencies=[needs(*EVERYBODY, "supplier_user")],
+    responses=problems(EnrollmentNotFound),
+)
+async def get_enrollment(enrollment_id: UUID, caller: Caller, db: Db) -> EnrollmentOut:
+    """One enrollment: its state, the step it is at, and everything that happened to it."""
+    return shown(await usecases.get(db, enrollment_id, caller))

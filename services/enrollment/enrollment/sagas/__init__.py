@@ -1,0 +1,1 @@
+"""Steps that wait for a machine: retried once, then shown to staff."""

@@ -1,0 +1,1 @@
+"""How many places a session has and how many are taken."""
