@@ -9,7 +9,7 @@ from stack.daemon import Daemon
 from stack.places import free_port
 
 JVM = ["-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError"]
-STARTED = b"Kafka Server started"
+STARTED = "Kafka Server started"
 LOGGING = [
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",  # Says when the broker has started.
@@ -32,7 +32,6 @@ def prepare(artefacts: Artefacts) -> None:
     settings.write_text(_settings(artefacts.formatted_kafka, 9092, 9093))
     tool = [*java(artefacts), "kafka.tools.StorageTool"]
     run(*tool, "format", "--cluster-id", "tandem-local-stack-000", "--config", str(settings))
-    home.mkdir()
     record = [f"-XX:ArchiveClassesAtExit={artefacts.kafka_classes}"]
     first = Broker(artefacts, home, free_port(), free_port(), options=record)
     first.fresh()
@@ -52,16 +51,15 @@ class Broker(Daemon):
         controller_port: int,
         options: list[str] | None = None,
     ) -> None:
-        self.address = f"127.0.0.1:{port}"
-        self.data = directory / "kafka"
+        self.data = directory / "data" / "kafka"
         self._formatted = artefacts.formatted_kafka
-        settings = directory / "kafka.properties"
+        self.data.parent.mkdir(parents=True, exist_ok=True)
+        settings = self.data.with_suffix(".properties")
         settings.write_text(_settings(self.data, port, controller_port))
         if options is None:
             options = [f"-XX:SharedArchiveFile={artefacts.kafka_classes}"]
         command = [*java(artefacts, *LOGGING, *options), "kafka.Kafka", str(settings)]
-        super().__init__("kafka", directory, command, self._says_started)
-        self._log_read_from = 0
+        super().__init__("kafka", directory, command, self._says_started, address=f"127.0.0.1:{port}", port=port)
 
     def fresh(self) -> None:
         """Begin with no topics."""
@@ -69,15 +67,9 @@ class Broker(Daemon):
             shutil.rmtree(self.data)
         shutil.copytree(self._formatted, self.data)
 
-    def launch(self) -> None:
-        self._log_read_from = self.log.stat().st_size if self.log.exists() else 0
-        super().launch()
-
     def _says_started(self) -> bool:
         """The broker's own word: by then its controller has let it in, and it takes requests."""
-        with self.log.open("rb") as log:
-            log.seek(self._log_read_from)
-            return STARTED in log.read()
+        return STARTED in self.said()
 
 
 def _settings(data: Path, port: int, controller_port: int) -> str:

@@ -10,7 +10,7 @@ with running(Path(".stack/test")) as parts:
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -85,6 +85,7 @@ class LocalParts:
     admin_url: str | None
     broker: Part
     postgres: Part
+    ours: Sequence[Broker | Postgres]
 
     @property
     def kafka(self) -> str:
@@ -103,48 +104,89 @@ class LocalParts:
             return urls
         return databases.create(self.postgres_admin_url, service, name)
 
+    def stop(self) -> None:
+        """End what was started here."""
+        for part in self.ours:
+            part.ask_to_stop()
+        for part in self.ours:
+            part.stop()
+
+    def wipe(self) -> None:
+        """Delete the data of what was started here."""
+        for part in self.ours:
+            shutil.rmtree(part.data)
+
 
 @contextmanager
 def running(directory: Path, fresh: bool = True, with_kafka: bool = True) -> Iterator[Parts]:
-    """Kafka and PostgreSQL on free ports, ready; ended with the block.
+    """Kafka and PostgreSQL on free ports, ready; ended with the block, and with their data where `fresh`.
 
     What the environment names is used in their place: KAFKA_BOOTSTRAP_SERVERS, and POSTGRES_ADMIN_URL or the
-    services' database URLs. `fresh` begins without data. A directory in use by another session gives way to
-    `<directory>-2` and so on; what a killed session left running there is ended first.
-    Raises tools.Missing, daemon.DidNotStart.
+    services' database URLs. A directory in use by another session gives way to `<directory>-2` and so on;
+    what a killed session left running there is ended first. Raises tools.Missing, daemon.DidNotStart.
     """
-    with _claimed(directory.resolve(), fresh) as home:
-        bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
-        admin_url = os.environ.get("POSTGRES_ADMIN_URL")
-        broker_is_foreign = Foreign("KAFKA_BOOTSTRAP_SERVERS is set: the broker there is left alone")
-        postgres_is_foreign = Foreign("the environment names a PostgreSQL: it is left alone")
-        start_kafka = with_kafka and bootstrap is None
-        start_postgres = not databases.any_given()
-        if not start_kafka and not start_postgres:
-            yield LocalParts(bootstrap, admin_url, broker_is_foreign, postgres_is_foreign)
-            return
-        artefacts = prepared()
-        server = Postgres(artefacts, home, free_port()) if start_postgres else None
-        broker = Broker(artefacts, home, free_port(), free_port()) if start_kafka else None
-        ours = [part for part in (server, broker) if part is not None]
+    with claimed(directory, fresh) as home:
+        parts = start(home, fresh, with_kafka)
         try:
-            for part in ours:
-                if fresh or not part.data.exists():
-                    part.fresh()
-                part.launch()
-            for part in ours:
-                part.await_ready()
-            yield LocalParts(
-                bootstrap=broker.address if broker else bootstrap,
-                admin_url=server.admin_url if server else admin_url,
-                broker=broker or broker_is_foreign,
-                postgres=server or postgres_is_foreign,
-            )
+            yield parts
         finally:
-            for part in ours:
-                part.ask_to_stop()
-            for part in ours:
-                part.stop()
+            parts.stop()
+            if fresh:
+                parts.wipe()
+
+
+@contextmanager
+def claimed(directory: Path, fresh: bool = True) -> Iterator[Path]:
+    """A directory for this block alone, cleared of what a killed session left running in it."""
+    directory = directory.resolve()
+    for number in count(1):
+        home = directory if number == 1 else directory.with_name(f"{directory.name}-{number}")
+        with places.locked(home.with_suffix(".lock"), wait=False) as ours:
+            if not ours and not fresh:
+                raise RuntimeError(f"{home} is in use by another session, and its data are wanted here")
+            if ours:
+                clear_leftovers(home)
+                if fresh:
+                    shutil.rmtree(home, ignore_errors=True)
+                home.mkdir(exist_ok=True)
+                yield home
+                return
+
+
+def start(
+    directory: Path, fresh: bool = True, with_kafka: bool = True, ports: tuple[int, int, int] | None = None
+) -> LocalParts:
+    """Start what the environment does not give, and wait for it; it outlives this process unless stopped.
+
+    `ports` are those of PostgreSQL, the broker and its controller; any free ones unless given.
+    """
+    postgres_port, kafka_port, controller_port = ports or (free_port(), free_port(), free_port())
+    bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    admin_url = os.environ.get("POSTGRES_ADMIN_URL")
+    server: Postgres | None = None
+    broker: Broker | None = None
+    if not databases.any_given():
+        server = Postgres(prepared(), directory, postgres_port)
+    if with_kafka and bootstrap is None:
+        broker = Broker(prepared(), directory, kafka_port, controller_port)
+    parts = LocalParts(
+        bootstrap=broker.address if broker else bootstrap,
+        admin_url=server.admin_url if server else admin_url,
+        broker=broker or Foreign("the broker was not started here, so it is left alone"),
+        postgres=server or Foreign("the environment names a PostgreSQL, so it is left alone"),
+        ours=[part for part in (server, broker) if part],
+    )
+    try:
+        for part in parts.ours:
+            if fresh or not part.data.exists():
+                part.fresh()
+            part.launch()
+        for part in parts.ours:
+            part.await_ready()
+    except BaseException:
+        parts.stop()
+        raise
+    return parts
 
 
 def prepared(home: Path = HOME) -> Artefacts:
@@ -166,20 +208,3 @@ def prepared(home: Path = HOME) -> Artefacts:
         kafka.prepare(artefacts)
         artefacts.complete.touch()
     return artefacts
-
-
-@contextmanager
-def _claimed(directory: Path, fresh: bool) -> Iterator[Path]:
-    """A directory of our own for this block, cleared of what a killed session left running."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    for number in count(1):
-        home = directory if number == 1 else directory.with_name(f"{directory.name}-{number}")
-        with places.locked(home.with_suffix(".lock"), wait=False) as ours:
-            if not ours:
-                if not fresh:
-                    raise RuntimeError(f"{home} is in use by another session, and its data are wanted here")
-                continue
-            home.mkdir(exist_ok=True)
-            clear_leftovers(home)
-            yield home
-            return

@@ -81,17 +81,16 @@ def locked(file: Path, wait: bool = True) -> Iterator[bool]:
         yield True
 
 
-def free_port(preferred: int | None = None) -> int:
-    """A port on the loopback nobody listens on: the preferred one if it can be had.
+def free_port() -> int:
+    """A port on the loopback nobody listens on.
 
-    Others are drawn below the range that outgoing connections use, so that the port is still free
-    when its process starts, and again when it is restarted after a kill.
+    It is drawn below the range that outgoing connections use, so that it is still free when its process
+    starts, and again when that is restarted after a kill.
     """
-    draws = iter(lambda: random.randint(12_000, 31_999), 0)
-    for port in [preferred] if preferred else []:
+    while True:
+        port = random.randint(12_000, 31_999)
         if port_is_free(port):
             return port
-    return next(port for port in draws if port_is_free(port))
 
 
 def port_is_free(port: int) -> bool:

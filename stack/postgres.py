@@ -59,7 +59,7 @@ class Postgres(Daemon):
     def __init__(self, artefacts: Artefacts, directory: Path, port: int) -> None:
         account = places.unprivileged()
         self.admin_url = f"postgresql://postgres:{PASSWORD}@127.0.0.1:{port}/postgres"
-        self.data = places.reachable(directory, account) / "postgres"
+        self.data = places.reachable(directory / "data", account) / "postgres"
         self._initialised = artefacts.initialised_postgres
         settings = [f"--{name}={value}" for name, value in (SETTINGS | {"port": str(port)}).items()]
         super().__init__(
@@ -67,6 +67,8 @@ class Postgres(Daemon):
             directory,
             [f"{artefacts.postgres_bin}/postgres", "-D", str(self.data), *settings],
             self._says_ready,
+            address=self.admin_url,
+            port=port,
             env={"LC_ALL": "C"},
             account=account,
             stop_signal=signal.SIGINT,  # Ends its sessions; SIGTERM waits for clients to leave.

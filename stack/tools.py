@@ -1,5 +1,7 @@
 """The programs the stack needs of the machine, and how to get them when they are missing."""
 
+from __future__ import annotations  # An old python must get as far as being told that it is too old.
+
 import os
 import re
 import shutil
@@ -19,9 +21,7 @@ class Missing(Exception):
 
 def java() -> str:
     """The java of JAVA_HOME, else of PATH. Raises Missing below Java 17."""
-    remedy = (
-        "install Java 17 or newer (Debian: apt install openjdk-17-jre-headless; macOS: brew install openjdk)"
-    )
+    remedy = "install Java 17 or newer (Debian: apt install openjdk-17-jre-headless; macOS: brew install openjdk)"
     home = os.environ.get("JAVA_HOME")
     found = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
     if found is None:
