@@ -360,7 +360,7 @@ def test_no_test_sleeps_without_looking() -> None:
 def test_a_service_is_deployable_alone(service: str) -> None:
     home = CHECKOUT / "services" / service
     parts = ["README.md", "pyproject.toml", "Dockerfile", "alembic.ini", "migrations/env.py", "tests"]
-    parts += [f"{service}/{file}" for file in ("__main__.py", "app.py", "settings.py", "py.typed")]
+    parts += [f"{service}/{file}" for file in ("__main__.py", "app.py", "settings.py")]
 
     assert [part for part in parts if not (home / part).exists()] == []
     assert list((home / "migrations/versions").glob("*.py"))
