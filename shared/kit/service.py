@@ -67,6 +67,7 @@ class Service:
         self.relay: Relay | None = None
         self.role = "all"
         self._tasks: list[asyncio.Task[None]] = []
+        self._relaying: asyncio.Task[None] | None = None
 
     # -- parts, made when first needed -------------------------------------------------------------
 
@@ -179,14 +180,14 @@ class Service:
                 topic_check_s=settings.topic_check_s,
                 stop_grace_s=settings.stop_grace_s,
             )
-            self._keep(self.relay.run)
+            self._relaying = self._keep(self.relay.run)
             self._keep(self.consumer.run)
             self._keep(self.consumer.tend)
             self._keep(Sender(self.database.worker, settings).run)
             for job in (*self.jobs, Job("forget_answers", 600, purge_answers), _forget_old_ids):
                 self._keep(functools.partial(job.loop, self.database.worker))
 
-    def _keep(self, run: Callable[[], Awaitable[None]]) -> None:
+    def _keep(self, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """Run until the end of the service; an unforeseen error is logged and it starts again."""
 
         async def kept() -> None:
@@ -198,14 +199,17 @@ class Service:
                     log.exception("background_failed", what=repr(run))
                     await asyncio.sleep(1)
 
-        self._tasks.append(asyncio.create_task(kept()))
+        task = asyncio.create_task(kept())
+        self._tasks.append(task)
+        return task
 
     async def stop(self) -> None:
         """Finish the batch at hand, send what was announced, let go of everything."""
         if self.relay:
             self.relay.stop()
-        for task in self._tasks[1:] if self.relay else self._tasks:
-            task.cancel()
+        for task in self._tasks:
+            if task is not self._relaying:  # The relay ends by itself, once it has sent what it holds.
+                task.cancel()
         await asyncio.wait_for(asyncio.gather(*self._tasks, return_exceptions=True), self.settings.stop_grace_s + 5)
         self._tasks.clear()
         await self.auth.close()
