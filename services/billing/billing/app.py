@@ -1,6 +1,10 @@
 """The wiring of billing, and all of it."""
 
 from billing.enrollments.consumers import on_enrollments
+from billing.instructions.http import router as instructions
+from billing.parties.consumers import on_customers_changed, on_suppliers_changed
+from billing.parties.http import router as parties
+from billing.parties.usecases import partner_of_customer
 from billing.settings import Settings
 from billing.wallets.consumers import on_partners_changed
 from billing.wallets.http import router as wallets
@@ -36,8 +40,15 @@ service = Service(
         InvoiceInstructed,
         InvoiceRefused,
     ],
-    consumers=[on_access_changed, on_partners_changed, on_enrollments],
-    routers=[wallets],
+    consumers=[
+        on_access_changed,
+        on_partners_changed,
+        on_customers_changed,
+        on_suppliers_changed,
+        on_enrollments,
+    ],
+    routers=[wallets, parties, instructions],
+    partner_of_customer=partner_of_customer,
 )
 
 cli = command_line(service)

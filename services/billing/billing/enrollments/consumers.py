@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from billing.instructions import rules as instructed
+from billing.instructions import usecases as instructions
 from billing.wallets import usecases as wallets
 from billing.wallets.rules import CREDITS_MAX, Ask, Step
 from kit import clock
@@ -19,7 +21,8 @@ from schemas.enrollment import (
     EnrollmentWithdrawn,
 )
 
-WAIT_FOR_WALLET_S = 3600.0
+WAIT_S = 3600.0
+"""How long a step waits for its wallet, customer or supplier before it is parked."""
 
 STEPS = (
     EnrollmentRequested,
@@ -38,10 +41,12 @@ async def on_enrollments(db: Session, events: Sequence[EnrollmentFact]) -> list[
     """Hold, charge and give back credits; instruct, replace and withdraw invoices."""
     now = clock.now()
     by_credits = [e for e in events if e.payment == "credits" and not isinstance(e, EnrollmentRepriced)]
-    waiting = await wallets.settle(db, [_credits(e) for e in by_credits], now)
+    without_wallet = await wallets.settle(db, [_credits(e) for e in by_credits], now)
+    by_invoice = [e for e in events if e.payment == "invoice" and not isinstance(e, EnrollmentRequested)]
+    without_party = await instructions.settle(db, [_invoice(e) for e in by_invoice], now)
     return [
-        wait_for(by_credits[position], f"wallet/{by_credits[position].partner_id}", WAIT_FOR_WALLET_S)
-        for position in sorted(waiting)
+        *(wait_for(by_credits[i], f"wallet/{by_credits[i].partner_id}", WAIT_S) for i in sorted(without_wallet)),
+        *(wait_for(by_invoice[i], key, WAIT_S) for i, key in without_party.items()),
     ]
 
 
@@ -64,6 +69,29 @@ def _credits(event: EnrollmentFact) -> Step:
     if credits < 0:
         raise ValueError("a cancellation gives back less than nothing")
     return Step(ask, event.enrollment_id, event.partner_id, credits, actor, event.topic)
+
+
+def _invoice(event: EnrollmentFact) -> instructions.Step:
+    """What an event asks of the instruction. Raises `ValueError` for a price that does not fit."""
+    ask, price = instructed.Ask.END, None
+    match event:
+        case EnrollmentApproved():
+            ask, price = instructed.Ask.INSTRUCT, event.price
+        case EnrollmentRepriced():
+            ask, price = instructed.Ask.REPRICE, event.price
+        case EnrollmentCancelled():
+            ask, price = instructed.Ask.CANCEL, event.price_kept
+    return instructions.Step(
+        ask=ask,
+        enrollment_id=event.enrollment_id,
+        version=event.version,
+        person_id=event.person_id,
+        partner_id=event.partner_id,
+        customer_id=event.customer_id,
+        supplier_id=event.supplier_id,
+        public=event.way == "public",
+        price=instructed.Price(**price.model_dump()) if price else None,
+    )
 
 
 def _price(event: EnrollmentFact) -> int:

@@ -137,10 +137,10 @@ class CheckOut(BaseModel):
     faults: list[Fault]
 
 
-def _wallet(wallet: Wallet, name: str) -> WalletOut:
+def _wallet(wallet: Wallet) -> WalletOut:
     return WalletOut(
         partner_id=wallet.partner_id,
-        partner_name=name,
+        partner_name=wallet.partner.name,
         available=wallet.available,
         held=wallet.held,
         balance=wallet.available + wallet.held,
@@ -168,13 +168,13 @@ def _moved(id_: UUID, book: Book, credits: int) -> MovedOut:
 async def get_wallets(db: Db, window: Page) -> Items[WalletOut]:
     """Every wallet you may see: all of them for staff, its own for a partner."""
     query = usecases.wallets()
-    return await page(db, query, [query.selected_columns.partner_id], window, lambda row: _wallet(row[0], row[1]))
+    return await page(db, query, [query.selected_columns.partner_id], window, _wallet)
 
 
 @router.get("/wallets/{partner_id}", dependencies=[READERS], responses=problems(WalletNotFound))
 async def get_wallet(partner_id: UUID, db: Db) -> WalletOut:
     """One wallet as it is now."""
-    return _wallet(*await usecases.find_wallet(db, partner_id))
+    return _wallet(await usecases.find_wallet(db, partner_id))
 
 
 @router.get("/wallets/{partner_id}/entries", dependencies=[READERS], responses=problems(WalletNotFound))
@@ -233,7 +233,7 @@ async def post_correction(partner_id: UUID, body: CorrectionIn, caller: Caller, 
 async def put_warning(partner_id: UUID, body: WarningIn, caller: Caller, db: Db) -> WalletOut:
     """Have the platform and the partner's admins mailed when the wallet falls below a threshold (BIL-3)."""
     await usecases.set_warning(db, partner_id, body.threshold, caller.actor, clock.now())
-    return _wallet(*await usecases.find_wallet(db, partner_id))
+    return _wallet(await usecases.find_wallet(db, partner_id))
 
 
 @router.get("/ledger/check", dependencies=[STAFF])

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, DateTime, Text, Uuid, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
 from billing.wallets.rules import Alert, Book, Charge, Episode, Lot, State, Use
 from kit.db import Base, Session
@@ -45,6 +45,9 @@ class Wallet(Base):
     warnings: Mapped[int]
     warned: Mapped[bool]
     opened_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    partner: Mapped[Partner] = relationship(
+        Partner, primaryjoin=lambda: foreign(Wallet.partner_id) == Partner.id, lazy="joined", viewonly=True
+    )
 
 
 class EntryRow(Base):

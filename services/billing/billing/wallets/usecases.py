@@ -337,17 +337,17 @@ async def _record(db: Session, actor: str, action: str, book: Book, id_: UUID, c
 # What people look at ------------------------------------------------------------------------------
 
 
-def wallets() -> Select[Any]:
-    """Every wallet the caller may see, with its partner's name."""
-    return select(Wallet, rows.Partner.name).join(rows.Partner, rows.Partner.id == Wallet.partner_id)
+def wallets() -> Select[Wallet]:
+    """Every wallet the caller may see."""
+    return select(Wallet)
 
 
-async def find_wallet(db: Session, partner_id: UUID) -> tuple[Wallet, str]:
-    """One wallet and its partner's name."""
-    found = (await db.execute(wallets().where(Wallet.partner_id == partner_id))).one_or_none()
-    if found is None:
+async def find_wallet(db: Session, partner_id: UUID) -> Wallet:
+    """One wallet."""
+    wallet = await db.get(Wallet, partner_id)
+    if wallet is None:
         raise WalletNotFound(partner_id)
-    return found.Wallet, found.name
+    return wallet
 
 
 def entries(partner_id: UUID, account: Account | None) -> Select[rows.EntryRow]:

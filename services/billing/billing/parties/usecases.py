@@ -1,0 +1,125 @@
+"""Keeping copies of those who are invoiced, and choosing a customer's route."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from billing import arrivals
+from billing.parties import rows
+from billing.parties.rules import DEFAULT, Organisation, Route
+from kit import audit, outbox
+from kit.db import Session, upsert_newer
+from kit.inbox import arrived
+from kit.problems import Refused
+from schemas.invoice import InvoicingChanged
+
+
+class CustomerNotFound(Refused):
+    """No such customer."""
+
+    status = 404
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationNow:
+    """A customer or supplier as one of its events describes it."""
+
+    id: UUID
+    version: int
+    name: str
+    status: str
+    size: str
+    invoicing: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerNow(OrganisationNow):
+    """A customer, with the partner that serves it."""
+
+    partner_id: UUID | None
+
+
+async def keep_customers(db: Session, customers: Sequence[CustomerNow]) -> None:
+    """Copy customers, and let go on what waited for them."""
+    await arrivals.bring(db, arrivals.ORGANISATIONS)
+    changed = await upsert_newer(db, rows.Customer, [asdict(customer) for customer in customers])
+    arrived(db, *(f"customer/{id_}" for id_ in changed))
+
+
+async def keep_suppliers(db: Session, suppliers: Sequence[OrganisationNow]) -> None:
+    """Copy suppliers, and let go on what waited for them."""
+    await arrivals.bring(db, arrivals.ORGANISATIONS)
+    changed = await upsert_newer(db, rows.Supplier, [asdict(supplier) for supplier in suppliers])
+    arrived(db, *(f"supplier/{id_}" for id_ in changed))
+
+
+@dataclass(slots=True)
+class Known:
+    """The customers and suppliers that are known, as sides of an invoice, and the customers' routes."""
+
+    customers: dict[UUID, Organisation]
+    suppliers: dict[UUID, Organisation]
+    routes: dict[UUID, str]
+
+    def route(self, customer_id: UUID) -> Route:
+        """The customer's route: the one chosen for it, or the default."""
+        return Route(self.routes.get(customer_id, DEFAULT))
+
+
+async def find_known(db: Session, customer_ids: Iterable[UUID], supplier_ids: Iterable[UUID]) -> Known:
+    """What is known of these. What is missing is looked for again once nothing can come unseen."""
+    customers = await rows.read_customers(db, customer_ids)
+    suppliers = await rows.read_suppliers(db, supplier_ids)
+    missing = set(customer_ids) - customers.keys(), set(supplier_ids) - suppliers.keys()
+    if any(missing):
+        await arrivals.nothing_comes(db, arrivals.ORGANISATIONS)
+        customers |= await rows.read_customers(db, missing[0])
+        suppliers |= await rows.read_suppliers(db, missing[1])
+    return Known(
+        {id_: _organisation("customer", row) for id_, row in customers.items()},
+        {id_: _organisation("supplier", row) for id_, row in suppliers.items()},
+        await rows.read_routes(db, customer_ids),
+    )
+
+
+def _organisation(kind: str, row: rows.Customer | rows.Supplier) -> Organisation:
+    return Organisation(kind, row.id, row.size == "small", row.invoicing)
+
+
+async def partner_of_customer(db: Session, customer_id: UUID) -> UUID | None:
+    """The partner that serves a customer, so that its admins may act for it."""
+    return await db.scalar(select(rows.Customer.partner_id).where(rows.Customer.id == customer_id))
+
+
+@dataclass(frozen=True, slots=True)
+class RouteNow:
+    """A customer's route; `version` 0 where none was ever chosen."""
+
+    customer_id: UUID
+    route: Route
+    version: int
+
+
+async def find_route(db: Session, customer_id: UUID) -> RouteNow:
+    """The route a customer's next enrollment takes."""
+    if await db.get(rows.Customer, customer_id) is None:
+        raise CustomerNotFound(customer_id)
+    row = await db.get(rows.Route, customer_id)
+    return RouteNow(customer_id, Route(row.route), row.version) if row else RouteNow(customer_id, DEFAULT, 0)
+
+
+async def choose_route(db: Session, customer_id: UUID, route: Route, actor: str, now: datetime) -> RouteNow:
+    """Choose the route of a customer's enrollments from now on; those instructed before keep theirs."""
+    if await db.get(rows.Customer, customer_id) is None:
+        raise CustomerNotFound(customer_id)
+    row = await rows.lock_route(db, customer_id, DEFAULT, now)
+    if row.version and row.route == route:
+        return RouteNow(customer_id, route, row.version)
+    row.route, row.version, row.changed_at = route, row.version + 1, now
+    outbox.add(db, InvoicingChanged(customer_id=customer_id, version=row.version, at=now, route=route))
+    await audit.record(db, actor, "invoicing_route.chosen", subject=f"customer/{customer_id}", detail={"route": route})
+    return RouteNow(customer_id, route, row.version)
