@@ -69,6 +69,11 @@ class Daemon:
             self._process = None
         return self._process
 
+    @property
+    def up_to_date(self) -> bool:
+        """Whether it runs, by this very command."""
+        return self.process is not None and self.process.cmdline() == self.command
+
     def start(self) -> None:
         """Launch and wait until ready. Raises DidNotStart."""
         self.launch()
@@ -79,10 +84,9 @@ class Daemon:
 
         Raises PortTaken: what a stranger answers there must not be taken for ours.
         """
-        if self.process is not None:
-            if self.process.cmdline() == self.command:
-                return
-            self.stop()
+        if self.up_to_date:
+            return
+        self.stop()
         if not port_is_free(self.port):
             raise PortTaken(f"{self.name} needs port {self.port}, and another program listens there")
         self.log.parent.mkdir(parents=True, exist_ok=True)

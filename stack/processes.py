@@ -28,8 +28,8 @@ SERVICES = ("catalog", "enrollment", "billing", "contracts", "academy")
 ADMIN_EMAIL = "admin@tandem.example"
 START_WITHIN_S = 60.0
 STOP_WITHIN_S = 25.0  # A service drains for 15 s at most, and takes 5 s more to give up.
-COMMAND_WITHIN_S = 120.0
-COMMANDS_AT_ONCE = 3  # Each keeps a processor busy with imports.
+PREPARE_WITHIN_S = 120.0
+PREPARED_AT_ONCE = os.cpu_count() or 2  # Each keeps a processor busy with imports.
 
 # Where `up` listens, counted from its base port; tests take any free ports.
 OFFSETS = {name: number for number, name in enumerate(SERVICES, 1)} | {
@@ -109,11 +109,25 @@ class Service:
         """One of its processes: the first, second … of a role. Its `env` may be changed before a start."""
         return [process for process in self.processes if process.role == role][number - 1]
 
-    def migrate(self) -> None:
-        self._run("migrate")
-
-    def apply_topics(self) -> None:
-        self._run("topics", "apply")
+    def prepare(self) -> None:
+        """Apply its topics and migrate its database. Raises DidNotStart with what it said."""
+        python, *program = self._command
+        ended = subprocess.run(
+            [python, "-m", "stack.several", *program, "--", "topics", "apply", "--", "migrate"],
+            env=os.environ | self.env | {"PYTHONPATH": os.pathsep.join([self.env["PYTHONPATH"], str(ROOT)])},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PREPARE_WITHIN_S,
+            check=False,
+        )
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a") as log:
+            log.write(ended.stdout)
+        if ended.returncode != 0:
+            said = "\n".join(ended.stdout.splitlines()[-30:])
+            raise DidNotStart(f"{self.name} cannot be prepared: status {ended.returncode}\n{said}")
 
     def start(self) -> None:
         """Start all its processes and wait until they are ready."""
@@ -139,25 +153,6 @@ class Service:
         """The end a crash brings, to all its processes."""
         for process in self.processes:
             process.kill9()
-
-    def _run(self, *arguments: str) -> None:
-        """One of its commands, to the end. Raises DidNotStart with what it said."""
-        ended = subprocess.run(
-            [*self._command, *arguments],
-            env=os.environ | self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=COMMAND_WITHIN_S,
-            check=False,
-        )
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("a") as log:
-            log.write(ended.stdout)
-        if ended.returncode != 0:
-            said = "\n".join(ended.stdout.splitlines()[-30:])
-            raise DidNotStart(f"`{self.name} {' '.join(arguments)}` ended with {ended.returncode}\n{said}")
 
 
 def python_module(service: str) -> list[str]:
@@ -205,10 +200,12 @@ class Suite:
     def add(self, *names: str, roles: Mapping[str, Sequence[str]] | None = None) -> None:
         """Start services beside those that run, each as one process of role `all` unless `roles` says more."""
         added = [self._made(name, (roles or {}).get(name, ["all"])) for name in names]
-        with ThreadPoolExecutor(COMMANDS_AT_ONCE) as pool:
-            # All topics first: a consumer that misses one looks again only after a while.
-            list(pool.map(Service.apply_topics, added))
-            list(pool.map(_migrate_and_launch, added))
+        stale = [service for service in added if not all(process.up_to_date for process in service.processes)]
+        with ThreadPoolExecutor(PREPARED_AT_ONCE) as pool:
+            list(pool.map(Service.prepare, stale))
+        # All topics are there now: a consumer that misses one looks again only after a while.
+        for service in added:
+            service.launch()
         for service in added:
             service.await_ready()
 
@@ -283,13 +280,8 @@ def answers(url: str) -> bool:
         connection.close()
 
 
-def _migrate_and_launch(service: Service) -> None:
-    service.migrate()
-    service.launch()
-
-
 def _python_path(service: str) -> str:
-    """What a service may import of the tree: itself, the kit and the schemas, no other service."""
+    """What a service may import of the tree: itself, the kit and the schemas; no other service."""
     folders = [ROOT / "services" / service, ROOT / "shared", ROOT / "contracts-schemas"]
     given = os.environ.get("PYTHONPATH")
     return os.pathsep.join([*map(str, folders), *([given] if given else [])])
