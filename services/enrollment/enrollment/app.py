@@ -1,6 +1,9 @@
 """The enrollment service, wired: what it announces, listens to, answers and does by the clock."""
 
 import kit
+from enrollment.approvals.http import APPROVE
+from enrollment.approvals.jobs import expire_requests, remind
+from enrollment.approvals.usecases import PURPOSE as APPROVAL
 from enrollment.copies.consumers import on_courses, on_customers, on_partners, on_suppliers, on_terms
 from enrollment.copies.usecases import partner_of_customer
 from enrollment.enrollments.consumers import on_answers
@@ -8,6 +11,7 @@ from enrollment.enrollments.http import router as enrollments
 from enrollment.people.http import router as people
 from enrollment.prices.http import router as offers
 from enrollment.settings import Settings
+from kit import links
 from kit.auth import on_access_changed
 from schemas.enrollment import (
     EnrollmentApproved,
@@ -43,6 +47,7 @@ service = kit.Service(
         EnrollmentCompleted,
     ],
     consumers=[on_access_changed, on_partners, on_customers, on_suppliers, on_courses, on_terms, on_answers],
-    routers=[people, offers, enrollments],
+    routers=[people, offers, enrollments, links.router({APPROVAL: APPROVE})],
+    jobs=[remind, expire_requests],
     partner_of_customer=partner_of_customer,
 )

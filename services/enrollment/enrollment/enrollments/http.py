@@ -8,18 +8,29 @@ from uuid import UUID
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from enrollment.approvals.usecases import NobodyToAsk, ask, check_somebody, may_decide
 from enrollment.enrollments import usecases
-from enrollment.enrollments.access import EVERYBODY, may_enrol
-from enrollment.enrollments.rules import MACHINE_STEPS, Enrollment, State
-from enrollment.enrollments.usecases import CREATION_REFUSALS, EnrollmentNotFound, Wish
-from enrollment.pace import moment
-from kit.auth import RoleMissing
+from enrollment.enrollments.access import EVERYBODY, STAFF, acting_as, may_enrol
+from enrollment.enrollments.rules import MACHINE_STEPS, By, Enrollment, State, WaitsFor
+from enrollment.enrollments.usecases import (
+    CREATION_REFUSALS,
+    EnrollmentNotFound,
+    NotRequested,
+    NotYetAsked,
+    Wish,
+)
+from enrollment.pace import moment, settings_of
+from enrollment.people.usecases import is_person
+from kit.auth import Principal, RoleMissing
+from kit.db import Session
 from kit.http import (
     Caller,
     Db,
     Items,
+    Once,
     Page,
     Prefer,
+    Refused,
     Router,
     begin,
     claim,
@@ -152,7 +163,7 @@ def decided(e: Enrollment) -> bool:
     status_code=201,
     response_model=EnrollmentOut,
     dependencies=[needs(*EVERYBODY)],
-    responses={**problems(*CREATION_REFUSALS, RoleMissing), 202: {"model": EnrollmentOut}},
+    responses={**problems(*CREATION_REFUSALS, NobodyToAsk, RoleMissing), 202: {"model": EnrollmentOut}},
 )
 async def post_enrollment(
     body: EnrollmentIn, request: Request, response: Response, caller: Caller, prefer: Prefer
@@ -174,7 +185,12 @@ async def post_enrollment(
     async with begin(request, caller) as db:
         claimed = await claim(request, caller, db)
         if claimed.resource is None:
-            made = await usecases.enrol(db, body.person_id, wish, moment(db))
+            at = moment(db)
+            made = await usecases.enrol(db, body.person_id, wish, at)
+            if made.state is State.REQUESTED:
+                await check_somebody(db, made)
+            if made.waits_for is WaitsFor.DECISION:
+                await ask(db, [made], at, support=settings_of(db).platform_email)
             await claimed.keep(made.id)
         enrollment_id = made.id if made else UUID(claimed.resource)
     if made is None or (prefer.wait_s and made.waits_for in MACHINE_STEPS):
@@ -230,3 +246,68 @@ async def get_enrollments(
 async def get_enrollment(enrollment_id: UUID, caller: Caller, db: Db) -> EnrollmentOut:
     """One enrollment: its state, the step it is at, and everything that happened to it."""
     return shown(await usecases.get(db, enrollment_id, caller))
+
+
+class ReasonIn(BaseModel):
+    reason: str | None = Field(None, max_length=2000)
+    """Why; kept on the enrollment's history and announced, so without personal data."""
+
+
+class NotTheirs(Refused):
+    """Somebody else decides about this enrollment."""
+
+    status = 403
+    rule = "ENR-2"
+
+
+async def locked(db: Session, enrollment_id: UUID, caller: Principal) -> tuple[Enrollment, By]:
+    """The enrollment under lock, and in whose name the caller acts on it."""
+    e = await usecases.get(db, enrollment_id, caller, lock=True)
+    return e, acting_as(caller, await is_person(db, e.person_id, caller.email))
+
+
+@router.post(
+    "/{enrollment_id}/approve",
+    dependencies=[needs(*EVERYBODY)],
+    responses=problems(EnrollmentNotFound, NotTheirs, NotRequested, NotYetAsked),
+)
+async def post_approve(
+    enrollment_id: UUID, caller: Caller, db: Db, once: Once, body: ReasonIn | None = None
+) -> EnrollmentOut:
+    """Approve a request, as one of those who were asked. The first answer counts."""
+    return await _decide(enrollment_id, caller, db, body, approve=True)
+
+
+@router.post(
+    "/{enrollment_id}/decline",
+    dependencies=[needs(*EVERYBODY)],
+    responses=problems(EnrollmentNotFound, NotTheirs, NotRequested, NotYetAsked),
+)
+async def post_decline(
+    enrollment_id: UUID, caller: Caller, db: Db, once: Once, body: ReasonIn | None = None
+) -> EnrollmentOut:
+    """Decline a request, as one of those who were asked. The first answer counts."""
+    return await _decide(enrollment_id, caller, db, body, approve=False)
+
+
+async def _decide(
+    enrollment_id: UUID, caller: Principal, db: Session, body: ReasonIn | None, *, approve: bool
+) -> EnrollmentOut:
+    e, _ = await locked(db, enrollment_id, caller)
+    if not await may_decide(db, caller, e):
+        raise NotTheirs("Its manager decides; without one, the customer's or the partner's admins.")
+    why = body.reason if body else None
+    return shown(await usecases.decide(db, e, moment(db), approve=approve, by=caller.actor, why=why))
+
+
+@router.post(
+    "/{enrollment_id}/withdraw",
+    dependencies=[needs(*EVERYBODY)],
+    responses=problems(EnrollmentNotFound, NotTheirs, NotRequested),
+)
+async def post_withdraw(enrollment_id: UUID, caller: Caller, db: Db, once: Once) -> EnrollmentOut:
+    """Take a request back before it is decided: the person itself, or an admin for it."""
+    e, by = await locked(db, enrollment_id, caller)
+    if by is not By.PERSON and not caller.has(*STAFF, "partner_admin", "customer_admin", "hr"):
+        raise NotTheirs("The person itself withdraws; a manager declines.")
+    return shown(await usecases.withdraw(db, e, moment(db), by=caller.actor))

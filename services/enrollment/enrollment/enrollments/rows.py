@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -166,6 +167,23 @@ async def one(db: Session, *where: ColumnElement[bool], lock: bool = False) -> E
     wanted = SELECT.where(*where)
     row = (await db.execute(wanted.with_for_update() if lock else wanted)).one_or_none()
     return as_enrollment(row) if row else None
+
+
+async def due(db: Session, now: datetime, *where: ColumnElement[bool], limit: int) -> dict[UUID, Enrollment]:
+    """Enrollments whose step is past its deadline, locked; those that somebody else holds come next time."""
+    late = (
+        SELECT.where(enrollments.c.step_until <= now, *where)
+        .order_by(enrollments.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return {row.id: as_enrollment(row) for row in await db.execute(late)}
+
+
+async def reminders_due(db: Session, now: datetime, limit: int) -> list[Enrollment]:
+    """Enrollments whose reminder is due, locked."""
+    late = SELECT.where(enrollments.c.remind_at <= now).order_by(enrollments.c.id).limit(limit)
+    return [as_enrollment(row) for row in await db.execute(late.with_for_update(skip_locked=True))]
 
 
 async def read(db: Session, ids: Iterable[UUID]) -> dict[UUID, Enrollment]:

@@ -17,6 +17,7 @@ from enrollment.enrollments.rules import (
     Answer,
     Enrollment,
     State,
+    WaitsFor,
     at_step,
     moved,
     noted,
@@ -361,6 +362,85 @@ async def write(db: Session, changes: Changes, seated_before: dict[UUID, UUID | 
     await notify.notify(db, *(f"enrollment/{e.id}" for e in changes.among(changes.moved) if e.batch_id is None))
 
 
+# -- what people decide ---------------------------------------------------------------------------------------
+
+
+class NotRequested(Refused):
+    """The request was decided before."""
+
+    rule = "ENR-3"
+
+
+class NotYetAsked(Refused):
+    """The credits are not held yet, so nobody is asked yet."""
+
+    rule = "ENR-3"
+    remedy = "Try again in a moment."
+
+
+class NotOpen(Refused):
+    """The enrollment is at a state where this is not possible."""
+
+    rule = "ENR-3"
+
+
+def _check_requested(e: Enrollment) -> None:
+    if e.state is not State.REQUESTED:
+        raise NotRequested(f"It is {e.state}.", state=e.state.value)
+
+
+async def decide(
+    db: Session, e: Enrollment, at: Moment, *, approve: bool, by: str, why: str | None = None
+) -> Enrollment:
+    """Approve or decline a request read under lock. The first answer counts; a later one is refused.
+
+    Raises `NotRequested` or `NotYetAsked`.
+    """
+    _check_requested(e)
+    if e.waits_for is not WaitsFor.DECISION:
+        raise NotYetAsked()
+    changes = Changes({e.id: e})
+    if not approve:
+        changes.put(moved(e, State.DECLINED, at, by=by, why=why))
+    else:
+        changes.put(moved(e, State.APPROVED, at, by=by, why=why, approved_by=by, approved_at=at.now))
+        if e.payment is Payment.NONE:
+            changes.put(confirmed(changes.enrollments[e.id], at, by="system"))
+    return await _write_one(db, changes, e)
+
+
+async def withdraw(db: Session, e: Enrollment, at: Moment, *, by: str) -> Enrollment:
+    """Take a request back before it is decided. Raises `NotRequested`."""
+    _check_requested(e)
+    changes = Changes({e.id: e})
+    changes.put(moved(e, State.WITHDRAWN, at, by=by))
+    return await _write_one(db, changes, e)
+
+
+async def expire(db: Session, at: Moment, limit: int = 500) -> int:
+    """End requests that nobody decided in time; returns how many."""
+    late = await rows.due(
+        db, at.now, rows.enrollments.c.state == "requested", rows.enrollments.c.expires_at <= at.now, limit=limit
+    )
+    changes = Changes(late)
+    for e in late.values():
+        changes.put(moved(e, State.EXPIRED, at, by="system"))
+    await write(db, changes, {e.id: e.session_id for e in late.values()})
+    return len(late)
+
+
+async def to_remind(db: Session, at: Moment, limit: int = 200) -> list[Enrollment]:
+    """Requests whose reminder is due; each is due once."""
+    found = await rows.reminders_due(db, at.now, limit)
+    await rows.update(db, [replace(e, remind_at=None) for e in found])
+    return [e for e in found if e.state is State.REQUESTED]
+
+
+async def _write_one(db: Session, changes: Changes, e: Enrollment) -> Enrollment:
+    await write(db, changes, {e.id: e.session_id})
+    return changes.enrollments[e.id]
+
+
 # -- reading ------------------------------------------------------------------------------------------------
 
 
@@ -380,3 +460,11 @@ def listed(caller: Principal, asked: Mapping[str, Any]) -> tuple[Select[Any], li
 
 
 from_row = rows.as_enrollment
+
+
+async def by_id(db: Session, enrollment_id: UUID, *, lock: bool = False) -> Enrollment:
+    """An enrollment, for who holds a link to it. Raises `EnrollmentNotFound`."""
+    found = await rows.one(db, rows.enrollments.c.id == enrollment_id, lock=lock)
+    if found is None:
+        raise EnrollmentNotFound(enrollment_id)
+    return found

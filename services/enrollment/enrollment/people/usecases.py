@@ -289,3 +289,9 @@ def listed(caller: Principal, asked: Mapping[str, Any]) -> tuple[Select[Any], li
 def from_row(row: Any) -> Person:
     """The value of a row of `listed`."""
     return Person(*row[: len(_COLUMNS)])
+
+
+async def is_person(db: Session, person_id: UUID, email: str | None) -> bool:
+    """Whether the person is who has this address."""
+    found = select(people.c.id).where(people.c.id == person_id, people.c.email == email)
+    return email is not None and await db.scalar(found) is not None
