@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from stack.client import ADMIN, Tandem
 from stack.processes import SERVICES
@@ -22,6 +22,9 @@ class Suite(Tandem):
 
     def __init__(self, processes: Processes) -> None:
         self.processes = processes
+        self._listens: dict[str, list[str]] = {}
+        self._databases: dict[str, asyncpg.Connection] = {}
+        self._watch: Watch | None = None
         super().__init__(
             urls={name: processes.service(name).url for name in SERVICES},
             issuer=processes.issuer.url,
@@ -32,18 +35,17 @@ class Suite(Tandem):
 
     async def rows(self, service: str, sql: str, *values: Any) -> list[asyncpg.Record]:
         """What a service's database says, as its worker sees it."""
-        db = await asyncpg.connect(self.processes.service(service).urls.worker)
-        try:
-            return list(await db.fetch(sql, *values))
-        finally:
-            await db.close()
+        return list(await (await self._database(service)).fetch(sql, *values))
 
     async def execute(self, service: str, sql: str, *values: Any) -> None:
-        db = await asyncpg.connect(self.processes.service(service).urls.worker)
-        try:
-            await db.execute(sql, *values)
-        finally:
-            await db.close()
+        await (await self._database(service)).execute(sql, *values)
+
+    async def _database(self, service: str) -> asyncpg.Connection:
+        held = self._databases.get(service)
+        if held is None or held.is_closed():
+            held = await asyncpg.connect(self.processes.parts.database(service).worker)
+            self._databases[service] = held
+        return held
 
     async def settle(self, within_s: float = SETTLE_S) -> None:
         """Wait until nothing is on its way: outboxes and waiting rooms empty, every group at the end of its
@@ -51,7 +53,10 @@ class Suite(Tandem):
         async with asyncio.timeout(within_s):
             before: object = None
             while True:
-                now = await self._quiet()
+                try:
+                    now = await self._quiet()
+                except (KafkaError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    now = None  # a test that killed Kafka or PostgreSQL waits for them here
                 if now is not None and now == before:
                     return
                 before = now
@@ -67,7 +72,23 @@ class Suite(Tandem):
             )
             if row["n"]:
                 return None
-        return await caught_up(self.processes.parts.kafka, self.processes.services)
+        if self._watch is None:
+            self._watch = await Watch(self.processes.parts.kafka).start()
+        return await self._watch.caught_up(await self._listening())
+
+    async def aclose(self) -> None:
+        for db in self._databases.values():
+            await db.close()
+        if self._watch:
+            await self._watch.stop()
+        await super().aclose()
+
+    async def _listening(self) -> Mapping[str, list[str]]:
+        """The topics each service reads, as it says itself."""
+        for name in self.processes.services:
+            if name not in self._listens:
+                self._listens[name] = (await self.http.get(f"{self.urls[name]}/readyz")).json()["listens"]
+        return self._listens
 
     async def replay(self, services: Iterable[str] = SERVICES) -> None:
         """Make services read every topic again from its start, with their memory of event ids emptied."""
@@ -249,42 +270,43 @@ class Suite(Tandem):
         return found
 
 
-def listens(service: str) -> list[str]:
-    """The topics a service reads."""
-    found: list[str] = import_module(f"{service}.app").service.listens
-    return found
+class Watch:
+    """Whether groups have read their topics to the end. Holds its connections until `stop`."""
 
+    def __init__(self, bootstrap: str) -> None:
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
 
-async def caught_up(bootstrap: str, groups: Iterable[str]) -> Mapping[TopicPartition, int] | None:
-    """The ends of all topics that the services read, or None where one of them lags."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
-    await admin.start()
-    await consumer.start()
-    try:
-        metadata = await consumer._client.fetch_all_metadata()
+    async def start(self) -> "Watch":
+        await self._admin.start()
+        await self._consumer.start()
+        return self
+
+    async def stop(self) -> None:
+        await self._consumer.stop()
+        await self._admin.close()
+
+    async def caught_up(self, listens: Mapping[str, Iterable[str]]) -> Mapping[TopicPartition, int] | None:
+        """The ends of all topics that the groups read, or None where one of them lags."""
+        metadata = await self._consumer._client.fetch_all_metadata()
         reads = {
             group: [
                 TopicPartition(topic, number)
-                for topic in listens(group)
+                for topic in topics
                 for number in metadata.partitions_for_topic(topic) or ()
             ]
-            for group in groups
+            for group, topics in listens.items()
         }
-        everything = [partition for partitions in reads.values() for partition in partitions]
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(everything)
-        starts = await consumer.beginning_offsets(everything)
+        everything = list({partition for partitions in reads.values() for partition in partitions})
+        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(everything)
         for group, partitions in reads.items():
-            committed = await admin.list_consumer_group_offsets(group)
+            committed = await self._admin.list_consumer_group_offsets(group)
             for partition in partitions:
-                # Where nothing was read yet, no offset is committed.
-                at = max(committed[partition].offset if partition in committed else 0, starts[partition])
+                # Where nothing was read yet, no offset is committed. These topics lose no records while tests run.
+                at = committed[partition].offset if partition in committed else 0
                 if at < ends[partition]:
                     return None
         return ends
-    finally:
-        await consumer.stop()
-        await admin.close()
 
 
-__all__ = ["ADMIN", "Suite", "caught_up"]
+__all__ = ["ADMIN", "Suite", "Watch"]

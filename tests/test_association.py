@@ -42,8 +42,9 @@ async def test_an_empty_wallet_tells_platform_and_each_admin_once_until_it_is_fi
         assert refused.json()["state"] == "refused"
     await suite.settle()
 
-    to_admin = [m for m in await suite.mails(to=partner["admin"]) if "credits" in m["subject"].lower()]
-    assert len(to_admin) == 1
+    to_admin = [m for m in await suite.mails(to=partner["admin"]) if "is empty" in m["subject"]]
+    to_platform = [m for m in await suite.mails(to="platform@tandem.example") if partner["name"] in m["subject"]]
+    assert (len(to_admin), len(to_platform)) == (1, 1)
     assert (await suite.wallet(partner["partner_id"]))["depleted"]
 
     await suite.top_up(partner["partner_id"], 10)

@@ -244,6 +244,7 @@ class Service:
                 "role": self.role,
                 "relay_leads": bool(self.relay and self.relay.leads),
                 "partitions_assigned": len(consumer.assignment()) if consumer else 0,
+                "listens": self.listens if consumer else [],
                 "topics_missing": consumer.missing if consumer else [],
             }
         )
