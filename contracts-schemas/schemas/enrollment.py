@@ -51,6 +51,7 @@ class EnrollmentApproved(EnrollmentFact):
     topic: ClassVar[str] = "enrollment.approved"
 
     approved_by: str
+    """By id, such as `grant:<id>` or `link:<id>`; never by name or address."""
     approved_at: datetime
 
 
