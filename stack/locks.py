@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -29,15 +30,22 @@ def is_current(lock: Path, inputs: list[Path]) -> bool:
     return path.exists() and path.read_text().startswith(f"# made from {digest(inputs)}\n")
 
 
+def third_party(path: Path) -> list[str]:
+    """The requirements in a pyproject.toml or a plain list, less our own distributions."""
+    text = (ROOT / path).read_text()
+    found = text.splitlines() if path.suffix == ".in" else tomllib.loads(text)["project"]["dependencies"]
+    return [line for line in found if line and not line.startswith(("#", "tandem-"))]
+
+
 def compile_(lock: Path, inputs: list[Path]) -> None:
     """Resolve for every platform and Python from 3.11; our own packages are installed beside the lock."""
     command = [
         *(str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--universal"),
         *("--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
-        *("--no-emit-package", "tandem-kit", "--no-emit-package", "tandem-schemas"),
-        *("--output-file", str(lock), *map(str, inputs)),
+        *("--output-file", str(lock), "-"),
     ]
-    subprocess.run(command, cwd=ROOT, check=True)
+    wanted = "\n".join(line for path in inputs for line in third_party(path))
+    subprocess.run(command, cwd=ROOT, check=True, input=wanted, text=True)
     path = ROOT / lock
     path.write_text(f"# made from {digest(inputs)}\n{path.read_text()}")
 
