@@ -27,7 +27,9 @@ def main() -> int:
     does.add_parser("status", help="what runs, and where")
     does.add_parser("doctor", help="whether this machine has what the stack needs")
     asked = options.parse_args()
-    return doctor() if asked.command == "doctor" else _act(asked)
+    if asked.command == "doctor" or sys.version_info[:2] < tools.PYTHON_MIN:
+        return doctor()
+    return _act(asked)
 
 
 def doctor() -> int:
@@ -104,7 +106,7 @@ def status(home: Path) -> int:
 
     running = daemon.running_in(home)
     for name, process in running.items():
-        megabytes = sum(p.memory_info().rss for p in [process, *process.children()]) // 2**20
+        megabytes = sum(map(daemon.memory_of, [process, *process.children()])) // 2**20
         print(f"{name:12} {daemon.address_of(home, name):58} {megabytes:5} MB  pid {process.pid}")
     if not running:
         print("nothing runs")

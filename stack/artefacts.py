@@ -59,7 +59,9 @@ class Artefacts:
         with zipfile.ZipFile(packed) as jar:
             archive = next(name for name in jar.namelist() if name.endswith(".txz"))
             with jar.open(archive) as stream, tarfile.open(fileobj=stream, mode="r:xz") as tar:
-                tar.extractall(self.postgres_bin.parent, filter="data")
+                if hasattr(tarfile, "data_filter"):  # Debian's Python 3.11 has none.
+                    tar.extraction_filter = tarfile.data_filter
+                tar.extractall(self.postgres_bin.parent)
         packed.unlink()
         self.postgres_bin.parent.chmod(0o755)
 

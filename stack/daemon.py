@@ -183,6 +183,12 @@ def running_in(directory: Path) -> dict[str, psutil.Process]:
     return dict(sorted(found.items(), key=lambda named: named[1].create_time()))
 
 
+def memory_of(process: psutil.Process) -> int:
+    """Bytes of memory, what is shared with others counted by its share where the system tells."""
+    used = process.memory_full_info()
+    return int(getattr(used, "pss", used.rss))
+
+
 def address_of(directory: Path, name: str) -> str:
     """Where a running process answers."""
     return str(json.loads((directory / "run" / f"{name}.json").read_text())["address"])

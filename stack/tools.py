@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-PYTHON_MIN = (3, 11, 4)  # tarfile's extraction filters came with 3.11.4.
+PYTHON_MIN = (3, 11)
 JAVA_MIN = 17
 MAVEN_MIN = (3, 6)
 
@@ -61,10 +61,10 @@ def maven() -> str:
 
 
 def python() -> str:
-    """This interpreter. Raises Missing below 3.11.4."""
-    if sys.version_info[:3] < PYTHON_MIN:
+    """This interpreter. Raises Missing below 3.11."""
+    if sys.version_info[:2] < PYTHON_MIN:
         raise Missing(
-            f"{sys.executable} is Python {sys.version.split()[0]}, too old: install Python 3.11.4 or newer "
+            f"{sys.executable} is Python {sys.version.split()[0]}, too old: install Python 3.11 or newer "
             "(Debian: apt install python3.11 python3.11-venv; macOS: brew install python@3.11)"
         )
     return sys.executable
