@@ -225,8 +225,8 @@ class Replay(Exception):
         self.response = response
 
 
-async def claim(request: Request, caller: Principal, db: Session) -> Claim:
-    """Claim the request in a transaction opened by `begin`.
+async def claim(request: Request, caller: Principal, db: Session, body: bytes | None = None) -> Claim:
+    """Claim the request in a transaction opened by `begin`. `body` is what a retry must repeat.
 
     Raises `IdempotencyKeyMissing`, `SameRequestRunning` or `KeyUsedForOtherBody`. When the returned claim
     has a `resource`, the work was done before: show that. Else do it, and `keep` the resource.
@@ -236,7 +236,7 @@ async def claim(request: Request, caller: Principal, db: Session) -> Claim:
         raise IdempotencyKeyMissing(field="Idempotency-Key")
     if not db.info.get(_LOCKED):
         raise SameRequestRunning()
-    body = await request.body() + b"?" + request.scope["query_string"]
+    body = (await request.body() if body is None else body) + b"?" + request.scope["query_string"]
     claimed = Claim(
         db,
         once_id,
@@ -249,9 +249,7 @@ async def claim(request: Request, caller: Principal, db: Session) -> Claim:
     if held.body_hash != claimed.body_hash:
         raise KeyUsedForOtherBody()
     if held.resource is None:
-        raise Replay(
-            Response(held.body, held.status, headers={**held.headers, "Idempotency-Replayed": "true"})
-        )
+        raise Replay(Response(held.body, held.status, headers={**held.headers, "Idempotency-Replayed": "true"}))
     claimed.resource = held.resource
     claimed.kept = True
     return claimed
@@ -407,9 +405,7 @@ async def _window(
     request: Request,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    after: Annotated[
-        str | None, Query(max_length=2000, description="The cursor in a page's `next` link.")
-    ] = None,
+    after: Annotated[str | None, Query(max_length=2000, description="The cursor in a page's `next` link.")] = None,
 ) -> Window:
     return Window(limit, after, request, response)
 
@@ -417,9 +413,7 @@ async def _window(
 Page = Annotated[Window, Depends(_window)]
 
 
-async def page(
-    db: Session, query: Select[Any], order: Sequence[Any], at: Window, item: Callable[[Any], T]
-) -> Items[T]:
+async def page(db: Session, query: Select[Any], order: Sequence[Any], at: Window, item: Callable[[Any], T]) -> Items[T]:
     """One page of `query`, sorted by `order`, and the link to the next one.
 
     `order` are columns that are never null, all ascending or all `.desc()`, the last one unique. `item`
@@ -437,9 +431,7 @@ async def page(
     rows = (await db.execute(query.add_columns(*columns).order_by(*order).limit(at.limit + 1))).all()
     if len(rows) > at.limit:
         cursor = to_json(list(rows[at.limit - 1][-len(columns) :]))
-        following = at.request.url.include_query_params(
-            after=base64.urlsafe_b64encode(cursor).decode().rstrip("=")
-        )
+        following = at.request.url.include_query_params(after=base64.urlsafe_b64encode(cursor).decode().rstrip("="))
         at.response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
     return Items(items=[item(row if width else row[0]) for row in rows[: at.limit]])
 
@@ -449,10 +441,7 @@ def _cursor_values(after: str, columns: Sequence[ColumnElement[Any]]) -> list[An
         values = from_json(base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)))
         if not isinstance(values, list) or len(values) != len(columns):
             raise ValueError("other columns")
-        return [
-            TypeAdapter(c.type.python_type).validate_json(to_json(v))
-            for c, v in zip(columns, values, strict=True)
-        ]
+        return [TypeAdapter(c.type.python_type).validate_json(to_json(v)) for c, v in zip(columns, values, strict=True)]
     except (ValueError, ValidationError) as error:
         raise BadCursor(field="after") from error
 

@@ -81,23 +81,18 @@ class Failed(Refused):
     remedy = "Try again later; when it stays, report the request id of this answer."
 
 
-def answer(
-    request: Request, problem: Mapping[str, Any], headers: Mapping[str, str] | None = None
-) -> Response:
+def answer(request: Request, problem: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """The HTTP answer that carries `problem`."""
     body = to_json({**problem, "instance": request.url.path})
     return Response(body, problem["status"], headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
-def field_errors(errors: Any) -> list[dict[str, str]]:
-    """Pydantic's errors as `{field, rule, remedy}`; the input itself is not repeated."""
-    found = []
-    for error in errors:
-        where = [str(part) for part in error["loc"]]
-        if where and where[0] in ("body", "query", "path", "header", "cookie"):
-            where = where[1:]
-        found.append({"field": ".".join(where), "rule": error["type"], "remedy": error["msg"]})
-    return found
+def field_errors(errors: Any, skip: int = 0) -> list[dict[str, str]]:
+    """Pydantic's errors as `{field, rule, remedy}`, without the input; `skip` leading parts of the place."""
+    return [
+        {"field": ".".join(map(str, error["loc"][skip:])), "rule": error["type"], "remedy": error["msg"]}
+        for error in errors
+    ]
 
 
 async def _refused(request: Request, refused: Any) -> Response:
@@ -105,11 +100,9 @@ async def _refused(request: Request, refused: Any) -> Response:
 
 
 async def _invalid(request: Request, error: Any) -> Response:
-    found = field_errors(error.errors())
+    found = field_errors(error.errors(), skip=1)  # body, query, path or header
     if any(e["rule"] == "json_invalid" for e in found):
-        return await _refused(
-            request, NotJson("It stops making sense at character " + found[0]["field"] + ".")
-        )
+        return await _refused(request, NotJson("It stops making sense at character " + found[0]["field"] + "."))
     return await _refused(request, NotUnderstood(errors=found))
 
 

@@ -2,30 +2,32 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
+import structlog
 from fastapi import APIRouter
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Mapped, mapped_column
+from structlog.processors import KeyValueRenderer, format_exc_info
 
-#IMPORT
+# IMPORT
+from kit import bulk, links, mail  # noqa: F401 - their tables belong to the schema
 from kit.auth import Authenticator, Grant, Role, keep_grants
 from kit.db import Base, Database, Session, asyncpg_url, metadata, uuid7
 from kit.http import create_app
 from kit.notify import Outcomes
 from kit.settings import ServiceSettings
-from stack import parts
 from stack.databases import Urls
+from stack.parts import Parts
 
 ISSUER = "https://issuer.example"
 PARTNER = UUID("0195f000-0000-7000-8000-000000000001")
@@ -108,16 +110,10 @@ class Sample:
         return httpx.AsyncClient(transport=transport, base_url="http://sample", headers=headers)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[parts.Parts]:
-    with parts.running(Path(".stack/kit-edge"), with_kafka=False) as running:
-        yield running
-
-
 @pytest.fixture(scope="module")
-def urls(postgres: parts.Parts, request: pytest.FixtureRequest) -> Urls:
+def urls(parts: Parts, request: pytest.FixtureRequest) -> Urls:
     """A fresh database with the kit's tables and the sample's own, for each test module."""
-    made = postgres.database("sample", f"tandem_{request.module.__name__.rsplit('.')[-1]}")
+    made = parts.database("sample", f"tandem_{request.module.__name__.rsplit('.')[-1]}")
 
     async def prepare() -> None:
         engine = create_async_engine(asyncpg_url(made.owner))
@@ -152,7 +148,10 @@ def settings(urls: Urls) -> ServiceSettings:
 
 @asynccontextmanager
 async def sample(urls: Urls, *routers: APIRouter) -> AsyncIterator[Sample]:
-    """The service, running."""
+    """The service, running; its logs are kept short."""
+    structlog.configure(
+        processors=[format_exc_info, KeyValueRenderer()], logger_factory=structlog.ReturnLoggerFactory()
+    )
     service = Sample(settings(urls), list(routers))
     listening = asyncio.create_task(service.outcomes.run())
     try:

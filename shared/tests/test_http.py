@@ -35,7 +35,7 @@ from kit.http import (
 )
 from kit.notify import notify
 from kit.problems import Refused
-from shared.tests.sample import CUSTOMER, OTHER, PARTNER, Note, Sample, postgres, sample, urls  # noqa: F401
+from shared.tests.sample import CUSTOMER, OTHER, PARTNER, Note, Sample, sample, urls  # noqa: F401
 from stack.databases import Urls
 
 router = Router(prefix="/v1/notes")
@@ -147,7 +147,9 @@ async def service(urls: Urls) -> AsyncIterator[Sample]:  # noqa: F811
 @pytest.fixture
 async def anna(service: Sample) -> AsyncIterator[httpx.AsyncClient]:
     """An admin of a partner."""
-    async with service.client(await service.grant(Role.PARTNER_ADMIN, ("partner", PARTNER), "anna@a.example")) as client:
+    async with service.client(
+        await service.grant(Role.PARTNER_ADMIN, ("partner", PARTNER), "anna@a.example")
+    ) as client:
         yield client
 
 
@@ -209,9 +211,7 @@ async def test_the_same_key_of_another_caller_is_another_request(
 
 async def test_the_same_request_twice_at_once_acts_once(service: Sample, anna: httpx.AsyncClient) -> None:
     headers = key()
-    answers = await asyncio.gather(
-        *(anna.post("/v1/notes", json={"body": "slow"}, headers=headers) for _ in range(4))
-    )
+    answers = await asyncio.gather(*(anna.post("/v1/notes", json={"body": "slow"}, headers=headers) for _ in range(4)))
 
     assert sorted(a.status_code for a in answers) == [201, 409, 409, 409]
     assert {a.json()["type"] for a in answers if a.status_code == 409} == {"/problems/same-request-running"}
@@ -380,9 +380,7 @@ async def test_bodies_have_a_limit_by_route(anna: httpx.AsyncClient) -> None:
 
 
 async def test_what_is_wrong_with_a_request_is_named(anna: httpx.AsyncClient) -> None:
-    broken = await anna.post(
-        "/v1/notes", content=b'{"body": ', headers=key() | {"Content-Type": "application/json"}
-    )
+    broken = await anna.post("/v1/notes", content=b'{"body": ', headers=key() | {"Content-Type": "application/json"})
     wrong = await anna.post("/v1/notes", json={"body": 7}, headers=key())
     unknown = await anna.get("/v1/nothing")
     method = await anna.delete("/v1/notes")
@@ -408,7 +406,9 @@ async def test_the_openapi_document_names_every_problem(service: Sample) -> None
 
     post = document["paths"]["/v1/notes"]["post"]["responses"]
     examples = {
-        name for r in post.values() for name in r.get("content", {}).get("application/problem+json", {}).get("examples", {})
+        name
+        for r in post.values()
+        for name in r.get("content", {}).get("application/problem+json", {}).get("examples", {})
     }
     assert examples == {
         "NotSignedIn", "TokenRefused", "TenantNotNamed", "NotGranted", "RoleMissing", "IdempotencyKeyMissing",
