@@ -1,0 +1,1 @@
+"""Academy: learning and its proof."""

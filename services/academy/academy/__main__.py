@@ -1,0 +1,5 @@
+"""`python -m academy`: the same as the command `academy`."""
+
+from academy.app import cli
+
+cli()

@@ -1,0 +1,1 @@
+"""Certificates: numbered, printed, verifiable by anyone, revocable (ACA-6)."""

@@ -1,0 +1,1 @@
+"""The people who learn, as enrollment knows them, and who may see what is theirs."""

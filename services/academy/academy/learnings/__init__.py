@@ -1,0 +1,1 @@
+"""E-learning and online courses that confirmed enrollments open to people (ACA-5)."""
