@@ -85,6 +85,10 @@ def create_kit_tables(op: Operations | Any) -> None:
         rights = "select, insert" if table.name in ("audit", "outbox") else "select, insert, update, delete"
         op.execute(f'grant {rights} on "{table.name}" to {api}')
         op.execute(f'grant select, insert, update, delete on "{table.name}" to {worker}')
+        if visible := table.info.get("visible"):  # to the tenant of a request
+            op.execute(f"alter table {table.name} enable row level security")
+            op.execute(f"create policy tenant on {table.name} to {api} using ({visible})")
+            op.execute(f"create policy everything on {table.name} to {worker} using (true)")
     op.execute(f"revoke update, delete on audit from {worker}")
     op.execute(f"revoke all on outbox_dead, parked, waiting, inbox from {api}")
     op.execute(f"grant select on outbox_dead, parked, waiting to {api}")
