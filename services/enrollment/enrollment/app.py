@@ -11,6 +11,8 @@ from enrollment.enrollments.http import router as enrollments
 from enrollment.people.http import router as people
 from enrollment.prices.http import router as offers
 from enrollment.settings import Settings
+from enrollment.suppliers.http import SUPPLIER
+from enrollment.suppliers.usecases import PURPOSE as ENROLLMENT_PAGE
 from kit import links
 from kit.auth import on_access_changed
 from schemas.enrollment import (
@@ -47,7 +49,7 @@ service = kit.Service(
         EnrollmentCompleted,
     ],
     consumers=[on_access_changed, on_partners, on_customers, on_suppliers, on_courses, on_terms, on_answers],
-    routers=[people, offers, enrollments, links.router({APPROVAL: APPROVE})],
+    routers=[people, offers, enrollments, links.router({APPROVAL: APPROVE, ENROLLMENT_PAGE: SUPPLIER})],
     jobs=[remind, expire_requests],
     partner_of_customer=partner_of_customer,
 )

@@ -6,6 +6,7 @@ from enrollment.approvals.usecases import ask
 from enrollment.enrollments.rules import State
 from enrollment.enrollments.usecases import AnswerEvent, take_answers
 from enrollment.pace import moment, settings_of
+from enrollment.suppliers.usecases import tell
 from kit.consumer import batches
 from kit.db import Session
 from schemas.credits import CreditsCharged, CreditsHeld, CreditsRefused
@@ -21,3 +22,4 @@ async def on_answers(db: Session, events: Sequence[AnswerEvent]) -> None:
     # Held, and perhaps refused by a later record of the same batch: only who still waits is asked about.
     waiting = [e for e in changes.among(changes.held) if e.state is State.REQUESTED]
     await ask(db, waiting, at, support=settings_of(db).platform_email)
+    await tell(db, changes.news, changes.among(changes.news), at)

@@ -14,13 +14,18 @@ from enrollment.enrollments.access import EVERYBODY, STAFF, acting_as, may_enrol
 from enrollment.enrollments.rules import MACHINE_STEPS, By, Enrollment, State, WaitsFor
 from enrollment.enrollments.usecases import (
     CREATION_REFUSALS,
+    AlreadyEnrolled,
     EnrollmentNotFound,
+    NotOpen,
     NotRequested,
     NotYetAsked,
+    ReasonMissing,
     Wish,
 )
 from enrollment.pace import moment, settings_of
 from enrollment.people.usecases import is_person
+from enrollment.prices.usecases import SessionClosed, SessionNotFound
+from enrollment.seats.usecases import SessionFull
 from kit.auth import Principal, RoleMissing
 from kit.db import Session
 from kit.http import (
@@ -311,3 +316,46 @@ async def post_withdraw(enrollment_id: UUID, caller: Caller, db: Db, once: Once)
     if by is not By.PERSON and not caller.has(*STAFF, "partner_admin", "customer_admin", "hr"):
         raise NotTheirs("The person itself withdraws; a manager declines.")
     return shown(await usecases.withdraw(db, e, moment(db), by=caller.actor))
+
+
+@router.post(
+    "/{enrollment_id}/cancel",
+    dependencies=[needs(*EVERYBODY, "supplier_user")],
+    responses=problems(EnrollmentNotFound, NotOpen, ReasonMissing),
+)
+async def post_cancel(
+    enrollment_id: UUID, caller: Caller, db: Db, once: Once, body: ReasonIn | None = None
+) -> EnrollmentOut:
+    """Give up a place after approval. `settlement` says what the course's terms keep; before confirmation, and
+    where the supplier cancels, all goes back (ENR-8)."""
+    e, as_ = await locked(db, enrollment_id, caller)
+    why = body.reason if body else None
+    return shown(await usecases.cancel(db, e, moment(db), by=caller.actor, as_=as_, why=why))
+
+
+class MoveIn(BaseModel):
+    session_id: UUID
+    reason: str | None = Field(None, max_length=2000)
+
+
+@router.post(
+    "/{enrollment_id}/move",
+    dependencies=[needs(*EVERYBODY, "supplier_user")],
+    responses=problems(EnrollmentNotFound, NotOpen, SessionNotFound, SessionClosed, SessionFull, AlreadyEnrolled),
+)
+async def post_move(enrollment_id: UUID, body: MoveIn, caller: Caller, db: Db, once: Once) -> EnrollmentOut:
+    """Move a confirmed place to another session of the same course; the seats are exchanged."""
+    e, _ = await locked(db, enrollment_id, caller)
+    moved = await usecases.move(db, e, body.session_id, moment(db), by=caller.actor, why=body.reason)
+    return shown(moved)
+
+
+@router.post(
+    "/{enrollment_id}/complete",
+    dependencies=[needs(*STAFF, "supplier_user")],
+    responses=problems(EnrollmentNotFound, NotOpen),
+)
+async def post_complete(enrollment_id: UUID, caller: Caller, db: Db, once: Once) -> EnrollmentOut:
+    """Report that the participant completed the course: its supplier, or platform staff (ACA-5)."""
+    e, _ = await locked(db, enrollment_id, caller)
+    return shown(await usecases.complete(db, e, moment(db), by=caller.actor))

@@ -210,11 +210,13 @@ def at_step(e: Enrollment, at: Moment) -> Enrollment:
     return replace(e, waits_for=waits, step_since=at.now, step_until=until, attempts=0)
 
 
-def moved(e: Enrollment, to: State, at: Moment, *, by: str, why: str | None = None, **changes: Any) -> Enrollment:
+def moved(
+    e: Enrollment, to: State, at: Moment, *, by: str, why: str | None = None, as_: By | None = None, **changes: Any
+) -> Enrollment:
     """In its next state, one version on, with who, when and why on its history. Raises `ImpossibleMove`."""
     if not may_move(e.state, to):
         raise ImpossibleMove(f"{e.id} is {e.state} and cannot become {to}")
-    entry = noted(to, at.now, by=by, why=why)
+    entry = noted(to, at.now, by=by, why=why, as_=as_)
     ends = to not in OPEN
     new = replace(
         e,
@@ -228,7 +230,13 @@ def moved(e: Enrollment, to: State, at: Moment, *, by: str, why: str | None = No
     return at_step(new, at)
 
 
-def noted(what: str, when: datetime, *, by: str, why: str | None = None) -> dict[str, Any]:
-    """An entry of the history."""
-    entry = {"state": str(what), "at": when.isoformat(), "by": by}
-    return {**entry, "why": why} if why else entry
+def noted(what: str, when: datetime, *, by: str, why: str | None = None, as_: By | None = None) -> dict[str, Any]:
+    """An entry of the history; `as_` says in whose name `by` acted, where that matters."""
+    entry = {"state": str(what), "at": when.isoformat(), "by": by, "why": why, "as": as_ and as_.value}
+    return {name: value for name, value in entry.items() if value is not None}
+
+
+def in_session(e: Enrollment, session_id: UUID, at: Moment, *, by: str, why: str | None = None) -> Enrollment:
+    """Moved to another session, one version on."""
+    entry = noted("moved", at.now, by=by, why=why)
+    return replace(e, session_id=session_id, version=e.version + 1, history=(*e.history, entry))

@@ -7,20 +7,24 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select
+from sqlalchemy.exc import IntegrityError
 
 from enrollment.approvals.rules import expires_at, remind_at
 from enrollment.enrollments import rows
 from enrollment.enrollments.access import seen_by
-from enrollment.enrollments.facts import fact_of
+from enrollment.enrollments.facts import fact_of, moved_fact
 from enrollment.enrollments.rules import (
     OPEN,
     Answer,
+    By,
     Enrollment,
     State,
     WaitsFor,
     at_step,
+    in_session,
     moved,
     noted,
+    settle,
 )
 from enrollment.moment import Moment
 from enrollment.prices.rules import Offer, Payment, price_of_version, shown
@@ -30,12 +34,15 @@ from enrollment.prices.usecases import (
     Ground,
     Person,
     PersonNotFound,
+    SessionClosed,
+    SessionNotFound,
     check_offer,
     check_session,
     ground,
 )
 from enrollment.seats import usecases as seats
 from enrollment.seats.usecases import SessionFull
+from enrollment.suppliers.usecases import News, tell
 from kit import notify, outbox
 from kit.auth import Principal
 from kit.db import Session, uuid7
@@ -258,8 +265,8 @@ class Changes:
     events: list[Event] = field(default_factory=list)
     held: list[UUID] = field(default_factory=list)
     """Their credits are held: now somebody is asked."""
-    told: list[UUID] = field(default_factory=list)
-    """Newly confirmed, or instructed anew: their suppliers hear of it."""
+    news: dict[UUID, News] = field(default_factory=dict)
+    """What their suppliers are to hear."""
     moved: dict[UUID, None] = field(default_factory=dict)
 
     def put(self, e: Enrollment) -> None:
@@ -303,10 +310,8 @@ def _take(changes: Changes, e: Enrollment, event: AnswerEvent, at: Moment) -> No
             if newer:
                 e = replace(e, revision=event.revision, instruction=event.model_dump(mode="json"))
                 changes.put(e)
-            before = e.state
+                changes.news.setdefault(e.id, News.INSTRUCTION)
             _pay(changes, e, at)
-            if newer or changes.enrollments[e.id].state is not before:
-                changes.told.append(e.id)
         case CreditsCharged():
             _pay(changes, e, at)
         case CreditsRefused():
@@ -331,7 +336,7 @@ def _pay(changes: Changes, e: Enrollment, at: Moment) -> None:
     if after is not e.state:
         e = confirmed(e, at, by=BILLING)
         changes.put(e)
-        changes.told.append(e.id)
+        changes.news[e.id] = News.CONFIRMED
     if after is State.COMPLETED and e.state is State.CONFIRMED:
         changes.put(moved(e, State.COMPLETED, at, by=ACADEMY))
 
@@ -384,6 +389,13 @@ class NotOpen(Refused):
     rule = "ENR-3"
 
 
+class ReasonMissing(Refused):
+    """A supplier gives a reason when it cancels."""
+
+    status = 422
+    rule = "ENR-3"
+
+
 def _check_requested(e: Enrollment) -> None:
     if e.state is not State.REQUESTED:
         raise NotRequested(f"It is {e.state}.", state=e.state.value)
@@ -415,6 +427,63 @@ async def withdraw(db: Session, e: Enrollment, at: Moment, *, by: str) -> Enroll
     changes = Changes({e.id: e})
     changes.put(moved(e, State.WITHDRAWN, at, by=by))
     return await _write_one(db, changes, e)
+
+
+async def cancel(db: Session, e: Enrollment, at: Moment, *, by: str, as_: By, why: str | None = None) -> Enrollment:
+    """Give up a place after approval. What is kept follows the course's terms (ENR-8).
+
+    Raises `NotOpen`, or `ReasonMissing` where the supplier gives none.
+    """
+    if e.state not in (State.APPROVED, State.CONFIRMED):
+        raise NotOpen(f"It is {e.state}.", state=e.state.value)
+    if as_ is By.SUPPLIER and not (why or "").strip():
+        raise ReasonMissing(field="reason")
+    session = await seats.session_of(db, e.session_id)
+    starts_on = at.day(session.starts_at) if session else None
+    settled = settle(e.state, as_, e.credits, e.price, e.cancellation, starts_on, at.today)
+    changes = Changes({e.id: e})
+    why = (why or "").strip() or f"cancelled by the {as_}"
+    changes.put(moved(e, State.CANCELLED, at, by=by, as_=as_, why=why, settlement=settled))
+    cancelled = await _write_one(db, changes, e)
+    if e.state is State.CONFIRMED and as_ is not By.SUPPLIER:
+        await tell(db, {e.id: News.CANCELLED}, [cancelled], at)
+    return cancelled
+
+
+async def complete(db: Session, e: Enrollment, at: Moment, *, by: str) -> Enrollment:
+    """The participant has completed the course. Raises `NotOpen`."""
+    if e.state is not State.CONFIRMED:
+        raise NotOpen(f"It is {e.state}.", state=e.state.value)
+    changes = Changes({e.id: e})
+    changes.put(moved(e, State.COMPLETED, at, by=by, completed_at=e.completed_at or at.now))
+    return await _write_one(db, changes, e)
+
+
+async def move(
+    db: Session, e: Enrollment, session_id: UUID, at: Moment, *, by: str, why: str | None = None
+) -> Enrollment:
+    """Exchange the seat for one in another session of the course, after confirmation (ENR-8).
+
+    Raises `NotOpen`, `SessionNotFound`, `SessionClosed`, `SessionFull` or `AlreadyEnrolled`.
+    """
+    if e.state is not State.CONFIRMED:
+        raise NotOpen(f"It is {e.state}.", state=e.state.value)
+    if e.session_id == session_id:
+        return e
+    session = await seats.session_of(db, session_id)
+    if session is None or session.course_id != e.course_id:
+        raise SessionNotFound(session_id, field="session_id")
+    if session.status != "open" or session.starts_at <= at.now:
+        raise SessionClosed(session_id, field="session_id")
+    new = in_session(e, session_id, at, by=by, why=why)
+    try:
+        await rows.update(db, [new])
+    except IntegrityError as error:  # the index of open enrollments: the person is in that session already
+        raise AlreadyEnrolled(field="session_id") from error
+    await seats.exchange(db, e.session_id, session_id)
+    outbox.add(db, moved_fact(new, e))
+    await tell(db, {e.id: News.MOVED}, [new], at)
+    return new
 
 
 async def expire(db: Session, at: Moment, limit: int = 500) -> int:

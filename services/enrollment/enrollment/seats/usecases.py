@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from enrollment.seats.rows import sessions
 from kit import mail
 from kit.db import Session
 from kit.problems import Refused
@@ -44,6 +45,23 @@ async def give_back(db: Session, seats: Mapping[UUID, int]) -> None:
         await db.execute(_GIVE_BACK, {"ids": ids, "counts": [seats[i] for i in ids]})
 
 
+async def exchange(db: Session, old: UUID | None, new: UUID) -> None:
+    """Give one seat back and take one elsewhere. Raises `SessionFull`."""
+    for session_id in sorted(s for s in (old, new) if s):
+        if session_id == old:
+            await give_back(db, {session_id: 1})
+        elif not await claim(db, session_id):
+            raise SessionFull(session_id, field="session_id")
+
+
+async def session_of(db: Session, session_id: UUID | None) -> "Announced | None":
+    """A session as it is now; None without one."""
+    if session_id is None:
+        return None
+    row = (await db.execute(_ONE.where(sessions.c.id == session_id))).one_or_none()
+    return Announced(*row) if row else None
+
+
 @dataclass(frozen=True, slots=True)
 class Announced:
     """A session as a version of its course announced it."""
@@ -58,6 +76,7 @@ class Announced:
     status: str
 
 
+_ONE = select(*(sessions.c[name] for name in Announced.__slots__))
 _KEEP = text(
     "insert into sessions (id, course_id, version, starts_at, ends_at, place, capacity, status, ceiling)"
     " select id, course_id, version, starts_at, ends_at, place, capacity, status, capacity from unnest("
