@@ -22,7 +22,8 @@ LOCKS = {
 
 def digest(inputs: list[Path]) -> str:
     """Names the requirements a lock was made from."""
-    return hashlib.sha256(b"\0".join((ROOT / path).read_bytes() for path in inputs)).hexdigest()[:32]
+    wanted = "\n".join(line for path in inputs for line in third_party(path))
+    return hashlib.sha256(wanted.encode()).hexdigest()[:32]
 
 
 def is_current(lock: Path, inputs: list[Path]) -> bool:
