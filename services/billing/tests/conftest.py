@@ -18,3 +18,10 @@ def migrated(parts: Any) -> Migrated:
 async def billing(migrated: Migrated) -> AsyncIterator[Running]:
     async with migrated.running() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+async def shared(migrated: Migrated) -> AsyncIterator[Running]:
+    """One service for tests that keep out of each other's way by their ids."""
+    async with migrated.running() as running:
+        yield running

@@ -65,7 +65,7 @@ async def read_suppliers(db: Session, ids: Iterable[UUID]) -> dict[UUID, Supplie
 async def read_routes(db: Session, customer_ids: Iterable[UUID]) -> dict[UUID, str]:
     """The routes that were chosen, by customer."""
     query = select(Route.customer_id, Route.route).where(Route.customer_id.in_(set(customer_ids)))
-    return dict(row._tuple() for row in await db.execute(query))
+    return dict(iter(await db.execute(query)))
 
 
 async def lock_route(db: Session, customer_id: UUID, default: str, now: datetime) -> Route:
