@@ -17,14 +17,22 @@ from schemas.event import Event, all_events
 from schemas.publish.files import CHECKOUT
 
 _ASK = """
-import importlib, json, sys
-service = importlib.import_module(sys.argv[1] + ".app").service
-print(json.dumps({
-    "sends": [event.type() for event in service.publishes],
-    "receives": [event.type() for handler in service.handlers for event in handler.events],
-    "handlers": [handler.name for handler in service.handlers],
-}))
+import importlib, json, os, sys
+import kit.auth, kit.cli, kit.http  # what every service needs is loaded once, for all
+for name in sys.argv[1:]:
+    if os.fork() == 0:
+        service = importlib.import_module(name + ".app").service
+        print(json.dumps({
+            "name": name,
+            "sends": [event.type() for event in service.publishes],
+            "receives": [event.type() for handler in service.handlers for event in handler.events],
+            "handlers": [handler.name for handler in service.handlers],
+        }), flush=True)
+        sys.exit()
+    if os.waitstatus_to_exitcode(os.wait()[1]) != 0:
+        sys.exit(name + ".app cannot be loaded")
 """
+"""The program that asks: a process for each service, since two services may not live in one."""
 
 
 class Silent(RuntimeError):
@@ -44,29 +52,24 @@ class Traffic:
 def traffic(services: Path = CHECKOUT / "services") -> Mapping[str, Traffic]:
     """Every service's traffic, by its name. Raises `Silent`."""
     apps = sorted(app for app in services.glob("*/*/app.py") if app.parent.name == app.parents[1].name)
-    asked = {app.parent.name: _asked(app) for app in apps}
-    return {name: _answer(name, process) for name, process in asked.items()}
-
-
-def _asked(app: Path) -> subprocess.Popen[str]:
     # A checkout's services are read where they stand, installed or not.
-    path = [str(app.parents[1]), *filter(None, sys.path)]
-    return subprocess.Popen(
-        [sys.executable, "-c", _ASK, app.parent.name],
+    path = [*(str(app.parents[1]) for app in apps), *filter(None, sys.path)]
+    asked = subprocess.run(
+        [sys.executable, "-c", _ASK, *(app.parent.name for app in apps)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
+        check=False,
     )
-
-
-def _answer(name: str, process: subprocess.Popen[str]) -> Traffic:
-    out, trouble = process.communicate()
-    if process.returncode:
-        raise Silent(f"{name}.app cannot be loaded:\n{trouble}")
-    answer, events = json.loads(out), {event.type(): event for event in all_events()}
-    return Traffic(
-        sends=frozenset(events[type_] for type_ in answer["sends"]),
-        receives=frozenset(events[type_] for type_ in answer["receives"]),
-        handlers=tuple(answer["handlers"]),
-    )
+    if asked.returncode:
+        raise Silent(asked.stderr)
+    events = {event.type(): event for event in all_events()}
+    answers = [json.loads(line) for line in asked.stdout.splitlines()]
+    return {
+        answer["name"]: Traffic(
+            sends=frozenset(events[type_] for type_ in answer["sends"]),
+            receives=frozenset(events[type_] for type_ in answer["receives"]),
+            handlers=tuple(answer["handlers"]),
+        )
+        for answer in answers
+    }
