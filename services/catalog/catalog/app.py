@@ -1,11 +1,13 @@
 """The wiring of catalog, and all of it."""
 
+from catalog.course_imports.http import router as course_imports
+from catalog.course_imports.usecases import COURSE_FILES
 from catalog.courses.http import router as courses
 from catalog.partners import on_customer_changed, on_partner_changed, partner_of_customer
 from catalog.settings import Settings
 from catalog.suppliers.http import agreements, services, suppliers
 from catalog.terms.http import router as terms
-from kit import Service
+from kit import Service, bulk
 from kit.auth import on_access_changed
 from kit.cli import command_line
 from schemas.course import CoursePublished, TermsChanged
@@ -17,7 +19,8 @@ service = Service(
     settings=Settings,
     publishes=[SupplierChanged, CoursePublished, TermsChanged],
     consumers=[on_access_changed, on_partner_changed, on_customer_changed],
-    routers=[suppliers, agreements, services, courses, terms],
+    routers=[suppliers, agreements, services, courses, course_imports, terms],
+    jobs=bulk.workers(COURSE_FILES),
     partner_of_customer=partner_of_customer,
 )
 

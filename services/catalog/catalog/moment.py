@@ -32,10 +32,11 @@ class Moment:
 
 
 @cache
-def _zone() -> ZoneInfo:
+def zone() -> ZoneInfo:
+    """The zone whose days count."""
     return ZoneInfo(Days().time_zone)
 
 
 def moment() -> Moment:
     """This moment."""
-    return Moment(clock.now(), _zone())
+    return Moment(clock.now(), zone())

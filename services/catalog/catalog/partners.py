@@ -84,12 +84,24 @@ async def on_customer_changed(db: Session, events: Sequence[CustomerChanged]) ->
     await upsert_newer(db, Customer, rows)
 
 
+async def active_partners(db: Session, partner_ids: Collection[UUID]) -> set[UUID]:
+    """Those of the partners that are there and not closed."""
+    if not partner_ids:
+        return set()
+    return set(await db.scalars(select(Partner.id).where(Partner.id.in_(partner_ids), _partner_active)))
+
+
+async def open_customers(db: Session, customer_ids: Collection[UUID]) -> set[UUID]:
+    """Those of the customers that are there and not closed."""
+    if not customer_ids:
+        return set()
+    found = select(Customer.id).where(Customer.id.in_(customer_ids), Customer.status != "closed")
+    return set(await db.scalars(found))
+
+
 async def require_partners(db: Session, partner_ids: Collection[UUID]) -> None:
     """Raises `UnknownPartner` naming those that are not there or closed."""
-    if not partner_ids:
-        return
-    known = set(await db.scalars(select(Partner.id).where(Partner.id.in_(partner_ids), _partner_active)))
-    unknown = sorted(str(id_) for id_ in set(partner_ids) - known)
+    unknown = sorted(str(id_) for id_ in set(partner_ids) - await active_partners(db, partner_ids))
     if unknown:
         raise UnknownPartner(", ".join(unknown), partner_ids=unknown)
 
@@ -103,10 +115,7 @@ async def require_whitelabel(db: Session, partner_id: UUID) -> None:
 
 async def require_customers(db: Session, customer_ids: Collection[UUID]) -> None:
     """Raises `UnknownCustomer` naming those that are not there or closed."""
-    if not customer_ids:
-        return
-    found = select(Customer.id).where(Customer.id.in_(customer_ids), Customer.status != "closed")
-    unknown = sorted(str(id_) for id_ in set(customer_ids) - set(await db.scalars(found)))
+    unknown = sorted(str(id_) for id_ in set(customer_ids) - await open_customers(db, customer_ids))
     if unknown:
         raise UnknownCustomer(", ".join(unknown), customer_ids=unknown)
 

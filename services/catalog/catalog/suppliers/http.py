@@ -412,7 +412,7 @@ async def get_sites(supplier_id: SupplierId, db: Db) -> SitesOut:
     responses=problems(
         usecases.SupplierNotFound,
         usecases.SupplierClosed,
-        usecases.NotASite,
+        usecases.UnknownSite,
         usecases.ExclusiveToPortals,
         partners.UnknownCustomer,
     ),
@@ -444,7 +444,7 @@ async def list_site_requests(supplier_id: SupplierId, db: Db) -> Items[SiteReque
     responses=problems(
         usecases.SupplierNotFound,
         usecases.SupplierClosed,
-        usecases.NotASite,
+        usecases.UnknownSite,
         usecases.AlreadyShown,
         usecases.ExclusiveToPortals,
         partners.UnknownCustomer,

@@ -62,7 +62,7 @@ class LastUser(Refused):
     remedy = "Add another user first."
 
 
-class NotASite(Refused):
+class UnknownSite(Refused):
     """A site is `public`, `customer_portal/*`, `customer_portal/<customer id>` or `courseboard/<id>`."""
 
     status = 422
@@ -286,6 +286,14 @@ async def require_active(db: Session, supplier_ids: Collection[UUID]) -> None:
             raise SupplierClosed(supplier_id, field="supplier_id")
 
 
+async def active_of(db: Session, supplier_ids: Collection[UUID]) -> set[UUID]:
+    """Those of the suppliers that are there and not closed."""
+    if not supplier_ids:
+        return set()
+    found = select(Supplier.id).where(Supplier.id.in_(supplier_ids), Supplier.status == "active")
+    return set(await db.scalars(found))
+
+
 async def suppliers_named(db: Session, names: Collection[str]) -> dict[str, list[UUID]]:
     """The ids of active suppliers by name, in lower case; a name may have several."""
     wanted = {name.lower() for name in names}
@@ -401,12 +409,12 @@ async def sites_of(db: Session, supplier_id: UUID) -> list[str]:
 async def show_on(db: Session, supplier_id: UUID, sites: Collection[str], exclusive: bool, actor: str) -> Supplier:
     """Show the supplier on exactly these sites (CAT-3). Requests for them count as granted.
 
-    Raises `NotASite`, `UnknownCustomer`, or `ExclusiveToPortals` where an exclusive one would be seen elsewhere.
+    Raises `UnknownSite`, `UnknownCustomer`, or `ExclusiveToPortals` where an exclusive one would be seen elsewhere.
     """
     wanted = sorted(set(sites))
     for site in wanted:
         if not is_site(site):
-            raise NotASite(site, field="sites")
+            raise UnknownSite(site, field="sites")
     elsewhere = [s for s in wanted if kind_of(s) != "customer_portal" or s == EVERY_PORTAL]
     if exclusive and (elsewhere or not wanted):
         raise ExclusiveToPortals(", ".join(elsewhere), field="sites")
@@ -446,10 +454,10 @@ async def show_on(db: Session, supplier_id: UUID, sites: Collection[str], exclus
 async def ask_for_site(db: Session, supplier_id: UUID, site: str, actor: str, now: datetime) -> SiteRequest:
     """Ask support to be shown on a customer's portal. Asking again while it is open changes nothing.
 
-    Raises `NotASite`, `UnknownCustomer`, `AlreadyShown` or `ExclusiveToPortals`.
+    Raises `UnknownSite`, `UnknownCustomer`, `AlreadyShown` or `ExclusiveToPortals`.
     """
     if not is_site(site) or kind_of(site) != "customer_portal":
-        raise NotASite("Only customers' portals can be asked for.", field="site")
+        raise UnknownSite("Only customers' portals can be asked for.", field="site")
     await partners.require_customers(db, {UUID(id_) for id_ in customers_of([site])})
     supplier = await _locked(db, supplier_id)
     if supplier.exclusive:
