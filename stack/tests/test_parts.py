@@ -90,6 +90,14 @@ async def test_what_was_acknowledged_outlives_a_kill(own_parts: Parts) -> None:
     await db.close()
 
 
+async def test_a_commit_reaches_the_disk_before_it_is_acknowledged(own_parts: Parts) -> None:
+    db = await asyncpg.connect(own_parts.postgres_admin_url)
+
+    assert await db.fetchval("show fsync") == "on"
+    assert await db.fetchval("show synchronous_commit") == "on"
+    await db.close()
+
+
 async def test_a_topic_nobody_declared_is_not_made_by_sending_to_it(own_parts: Parts) -> None:
     with pytest.raises(UnknownTopicOrPartitionError):
         await send(own_parts.kafka, "undeclared", b"x")
