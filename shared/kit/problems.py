@@ -39,7 +39,7 @@ class Refused(Exception):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.type = "/problems/" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+        cls.type = "/problems/" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", cls.__name__).lower()
         cls.title = (cls.__doc__ or cls.__name__).strip().splitlines()[0]
 
     def __init__(self, detail: object = "", *, field: str | None = None, **extra: Any) -> None:

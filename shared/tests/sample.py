@@ -14,15 +14,13 @@ import structlog
 from fastapi import APIRouter
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Mapped, mapped_column
 from structlog.processors import KeyValueRenderer, format_exc_info
 
 # IMPORT
-from kit import bulk, links, mail  # noqa: F401 - their tables belong to the schema
+from kit import migrations
 from kit.auth import Authenticator, Grant, Role, keep_grants
-from kit.db import Base, Database, Session, asyncpg_url, metadata, uuid7
+from kit.db import Base, Database, Session, uuid7
 from kit.http import create_app
 from kit.notify import Outcomes
 from kit.settings import ServiceSettings
@@ -110,27 +108,26 @@ class Sample:
         return httpx.AsyncClient(transport=transport, base_url="http://sample", headers=headers)
 
 
+MIGRATION = """
+from alembic import op
+from kit import migrations
+revision, down_revision = "0001", None
+def upgrade():
+    migrations.create_kit_tables(op)
+    op.execute("create table notes (id uuid primary key, partner_id uuid, body text not null, version int not null)")
+    migrations.secure(op, "notes", partner="partner_id")
+"""
+
+
 @pytest.fixture(scope="module")
-def urls(parts: Parts, request: pytest.FixtureRequest) -> Urls:
-    """A fresh database with the kit's tables and the sample's own, for each test module."""
+def urls(parts: Parts, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Urls:
+    """A fresh, migrated database for each test module."""
     made = parts.database("sample", f"tandem_{request.module.__name__.rsplit('.')[-1]}")
-
-    async def prepare() -> None:
-        engine = create_async_engine(asyncpg_url(made.owner))
-        async with engine.begin() as db:
-            await db.run_sync(metadata.create_all)
-            await db.execute(text("grant all on all tables in schema public to sample_api, sample_worker"))
-            await db.execute(text("alter table notes enable row level security"))
-            await db.execute(text("create policy worker on notes to sample_worker using (true)"))
-            await db.execute(
-                text(
-                    "create policy tenant on notes to sample_api using"
-                    " (current_setting('tandem.tenant') in ('platform', 'partner/' || partner_id))"
-                )
-            )
-        await engine.dispose()
-
-    asyncio.run(prepare())
+    folder = tmp_path_factory.mktemp("migrations")
+    (folder / "versions").mkdir()
+    (folder / "env.py").write_text("from kit.migrations import run_env\nrun_env()\n")
+    (folder / "versions" / "0001_first.py").write_text(MIGRATION)
+    migrations.upgrade(folder, settings(made))
     return made
 
 
@@ -138,6 +135,7 @@ def settings(urls: Urls) -> ServiceSettings:
     return ServiceSettings(
         database_url=urls.api,
         worker_database_url=urls.worker,
+        owner_database_url=urls.owner,
         base_url="https://sample.example",
         KAFKA_BOOTSTRAP_SERVERS="unused",
         OIDC_ISSUER=ISSUER,
