@@ -1,39 +1,79 @@
 """python -m bench [name …]: measure, show a table, write build/bench.json."""
 
 import argparse
+import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 
+import structlog
+import uvloop
+
+from bench import world
 from bench.results import Report, Result, console
 from stack import parts
 from stack.places import HOME, ROOT
 
-ON_PARTS = ("relay_vs_raw_producer", "relay_commit_to_ack_ms", "consumer_vs_raw_loop", "consumer_batch_vs_single")
-"""Each of these begins with a fresh PostgreSQL and Kafka."""
+ON_PARTS = (
+    "relay_vs_raw_producer",
+    "relay_commit_to_ack_ms",
+    "consumer_vs_raw_loop",
+    "consumer_batch_vs_single",
+    "wallet_hot_vs_naive",
+)
+"""Each begins with a PostgreSQL and a Kafka of its own, fresh."""
+
+ON_SUITE = (
+    "main_job_idle_ms",
+    "main_job_http_per_s",
+    "main_job_bulk_per_s",
+    "service_idle_mb",
+    "service_start_s",
+)
+"""These share a running suite with its people."""
 
 
 def main() -> int:
+    every = (*ON_PARTS, *ON_SUITE)
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    options.add_argument("names", nargs="*", metavar="name", help=f"any of: {', '.join(ON_PARTS)} (default: all)")
-    names = options.parse_args().names or ON_PARTS
-    unknown = set(names) - set(ON_PARTS)
-    if unknown:
+    options.add_argument("names", nargs="*", metavar="name", help=f"any of: {', '.join(every)} (default: all)")
+    names = options.parse_args().names or every
+    if unknown := set(names) - set(every):
         options.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     report = Report()
     for name in ON_PARTS:
         if name in names:
+            say(name)
             began = time.monotonic()
-            console.print(f"{name} …  [dim]load {os.getloadavg()[0]:.1f}[/dim]")
-            run: Callable[[parts.Parts], Sequence[Result]] = import_module(f"bench.{name}").run
             with parts.running(HOME / "bench") as fresh:
-                report.add(run(fresh))
-            console.print(f"  [dim]{time.monotonic() - began:.0f} s[/dim]")
+                report.add(import_module(f"bench.{name}").run(fresh), time.monotonic() - began)
+    if chosen := [name for name in ON_SUITE if name in names]:
+        say("five services and their people")
+        with world.running() as processes:
+            uvloop.run(on_suite(world.World(processes), chosen, report))
     report.show()
     report.write(ROOT / "build" / "bench.json")
     return 0
+
+
+async def on_suite(suite: world.World, names: Sequence[str], report: Report) -> None:
+    """Run these one after the other on one suite."""
+    try:
+        await suite.populate()
+        for name in names:
+            say(name)
+            began = time.monotonic()
+            found: Sequence[Result] = await import_module(f"bench.{name}").run(suite)
+            report.add(found, time.monotonic() - began)
+    finally:
+        await suite.aclose()
+
+
+def say(name: str) -> None:
+    console.print(f"{name} …  [dim]load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores[/dim]")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from bench.consuming import by_kit
 from bench.pairs import paired
 from bench.results import Result
 from bench.sample import approved, sample
+from bench.wire import send
 from stack.parts import Parts
 
 RECORDS = 20_000
@@ -20,7 +21,7 @@ def run(parts: Parts) -> list[Result]:
 async def _run(parts: Parts) -> list[Result]:
     events = approved(RECORDS)
     async with sample(parts) as bench:
-        await bench.send(events)
+        await send(bench.kafka, events)
 
         async def batches() -> float:
             await bench.clear(events)

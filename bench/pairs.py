@@ -1,5 +1,6 @@
 """Two ways of doing the same work, measured in turn, so that what else the machine does hits both alike."""
 
+import gc
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from statistics import median
@@ -34,6 +35,8 @@ class Pairs:
 
 async def paired(ours: Measured, baseline: Measured, runs: int = RUNS) -> Pairs:
     """Measure both `runs` times after a warm-up, each going first in every other pair."""
+    gc.collect()
+    gc.freeze()  # The collector need not look through what the benchmark itself holds, thousands of events.
     await ours()
     await baseline()
     rates = []

@@ -10,7 +10,8 @@ from aiokafka import AIOKafkaProducer
 
 from bench.pairs import paired
 from bench.results import Result
-from bench.sample import Sample, approved, outbox_row, raw_producer, sample, wire_headers
+from bench.sample import Sample, approved, outbox_row, sample
+from bench.wire import raw_producer, wire_headers
 from kit.relay import SENT, Relay
 from stack.parts import Parts
 

@@ -40,10 +40,12 @@ class Report:
 
     results: list[Result] = field(default_factory=list)
 
-    def add(self, results: Sequence[Result]) -> None:
+    def add(self, results: Sequence[Result], took_s: float) -> None:
+        """Keep results, and say them at once: the next benchmark takes a while."""
         for result in results:
             self.results.append(result)
-            console.print(f"  {result.name}: {_figure(result.value)} {result.unit}  [dim]{result.note}[/dim]")
+            console.print(f"  {result.name}: {_figure(result.value)} {result.unit}; {result.note}")
+        console.print(f"  [dim]took {took_s:.0f} s[/dim]")
 
     def show(self) -> None:
         table = Table("benchmark", title="Tandem, measured", title_justify="left")

@@ -12,13 +12,11 @@ from typing import ClassVar
 
 import asyncpg
 import orjson
-from aiokafka import AIOKafkaProducer
 from sqlalchemy import text
 
 from kit import clock, migrations, outbox, topics
 from kit.consumer import batches
 from kit.db import Database, Session, uuid7
-from kit.relay import BATCH_BYTES_MAX, partition_for
 from kit.settings import ServiceSettings
 from schemas.enrollment import EnrollmentApproved, EnrollmentConfirmed
 from stack.parts import Parts
@@ -119,15 +117,6 @@ class Sample:
         finally:
             await admin.close()
 
-    async def send(self, events: Sequence[Approved]) -> None:
-        """Put the events on their topic."""
-        async with raw_producer(self.kafka) as producer:
-            sent = [
-                await producer.send(e.topic, e.value(), e.aggregate_id.encode(), headers=wire_headers(e))
-                for e in events
-            ]
-            await asyncio.gather(*sent)
-
 
 @asynccontextmanager
 async def sample(parts: Parts) -> AsyncIterator[Sample]:
@@ -150,29 +139,6 @@ async def sample(parts: Parts) -> AsyncIterator[Sample]:
         yield Sample(settings, database, parts.postgres_admin_url)
     finally:
         await database.close()
-
-
-@asynccontextmanager
-async def raw_producer(bootstrap: str) -> AsyncIterator[AIOKafkaProducer]:
-    """aiokafka's own producer, tuned as the relay's is."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
-        enable_idempotence=True,
-        acks="all",
-        linger_ms=0,
-        max_batch_size=BATCH_BYTES_MAX,
-        compression_type="lz4",
-        partitioner=lambda key, everywhere, _available: everywhere[partition_for(key, len(everywhere))],
-    )
-    await producer.start()
-    try:
-        yield producer
-    finally:
-        await producer.stop()
-
-
-def wire_headers(event: Approved) -> list[tuple[str, bytes]]:
-    return [(name, value.encode()) for name, value in event.headers().items()]
 
 
 def outbox_row(event: Approved) -> tuple[str, bytes, bytes, str]:
