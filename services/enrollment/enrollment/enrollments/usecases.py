@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from enrollment.enrollments import rows
 from enrollment.enrollments.access import seen_by
 from enrollment.enrollments.facts import fact_of, moved_fact
 from enrollment.enrollments.rules import (
+    MACHINE_STEPS,
     OPEN,
     Answer,
     By,
@@ -496,6 +498,77 @@ async def expire(db: Session, at: Moment, limit: int = 500) -> int:
         changes.put(moved(e, State.EXPIRED, at, by="system"))
     await write(db, changes, {e.id: e.session_id for e in late.values()})
     return len(late)
+
+
+# -- steps that wait for a machine ---------------------------------------------------------------------------
+
+
+class Stuck(Refused):
+    """A step took too long and was given up."""
+
+    rule = "ENR-3"
+    remedy = "Ask again; nothing was charged."
+
+
+class NotOverdue(Refused):
+    """The step is not overdue: it may still be answered."""
+
+    rule = "ENR-3"
+
+
+async def announce_again(db: Session, at: Moment, limit: int = 500) -> int:
+    """At a step's deadline, once: the same fact under a new event id. A service that has decided says so again.
+
+    After the second deadline it is left to staff. Returns how many were announced.
+    """
+    late = await rows.due(
+        db, at.now, rows.enrollments.c.waits_for.in_(MACHINE_STEPS), rows.enrollments.c.attempts == 0, limit=limit
+    )
+    again = [_asked_again(e, at) for e in late.values()]
+    await rows.update(db, again)
+    outbox.add(db, *(fact_of(e) for e in again))
+    return len(again)
+
+
+def _asked_again(e: Enrollment, at: Moment) -> Enrollment:
+    return replace(e, attempts=e.attempts + 1, step_until=at.now + timedelta(seconds=at.step_s))
+
+
+def _check_overdue(e: Enrollment, at: Moment) -> None:
+    if e.waits_for not in MACHINE_STEPS:
+        raise NotOverdue(f"It waits for {e.waits_for or 'nothing'}.", state=e.state.value)
+    if e.attempts == 0 and e.step_until and e.step_until > at.now:
+        raise NotOverdue(f"It has time until {e.step_until.isoformat()}.", state=e.state.value)
+
+
+async def retry(db: Session, e: Enrollment, at: Moment) -> Enrollment:
+    """Staff have an overdue step announced once more. Raises `NotOverdue`."""
+    _check_overdue(e, at)
+    again = _asked_again(e, at)
+    await rows.update(db, [again])
+    outbox.add(db, fact_of(again))
+    return again
+
+
+async def compensate(db: Session, e: Enrollment, at: Moment, *, by: str) -> Enrollment:
+    """Staff give an overdue enrollment up, with the reason `stuck`: a hold or charge goes back, also one that
+    exists by now or comes later. Raises `NotOverdue`."""
+    _check_overdue(e, at)
+    changes = Changes({e.id: e})
+    if e.state is State.REQUESTED:
+        problem = Stuck(reason="stuck", waited_for=e.waits_for).as_problem()
+        changes.put(moved(e, State.REFUSED, at, by=by, why="stuck", problem=problem))
+    else:
+        settled = settle(e.state, By.SYSTEM, e.credits, e.price, e.cancellation, None, at.today)
+        changes.put(moved(e, State.CANCELLED, at, by=by, as_=By.SYSTEM, why="stuck", settlement=settled))
+    return await _write_one(db, changes, e)
+
+
+def waiting_steps(*, overdue: bool, now: datetime) -> tuple[Select[Any], list[Any]]:
+    """The query for enrollments that wait for a machine, and its order. `overdue`: those left to staff."""
+    c = rows.enrollments.c
+    query = rows.SELECT.where(c.waits_for.in_(MACHINE_STEPS), c.step_until.is_not(None))
+    return (query.where(c.attempts > 0, c.step_until <= now) if overdue else query), [c.id]
 
 
 async def to_remind(db: Session, at: Moment, limit: int = 200) -> list[Enrollment]:

@@ -155,6 +155,8 @@ def _grants(p: Person) -> list[Grant]:
 
 async def add(db: Session, new: Sequence[Person]) -> set[UUID]:
     """Add people; those whose address is taken at their customer or partner are left out. Returns the added."""
+    if not new:
+        return set()
     added = set((await db.execute(_INSERT, _rows(new))).scalars())
     await announce(db, [p for p in new if p.id in added])
     return added
@@ -162,6 +164,8 @@ async def add(db: Session, new: Sequence[Person]) -> set[UUID]:
 
 async def change(db: Session, changed: Sequence[Person]) -> None:
     """Write people read under lock, each one version on."""
+    if not changed:
+        return
     newer = [replace(p, version=p.version + 1) for p in changed]
     await db.execute(_UPDATE, _rows(newer))
     await announce(db, newer)
@@ -295,3 +299,18 @@ async def is_person(db: Session, person_id: UUID, email: str | None) -> bool:
     """Whether the person is who has this address."""
     found = select(people.c.id).where(people.c.id == person_id, people.c.email == email)
     return email is not None and await db.scalar(found) is not None
+
+
+_BY_EMAIL = text(
+    "select p.id from people p join unnest(cast(:homes as uuid[]), cast(:emails as text[])) as k(home, email)"
+    " on coalesce(p.customer_id, p.partner_id) = k.home and p.email = k.email where p.status = 'active'"
+)
+
+
+async def by_email(db: Session, keys: Iterable[tuple[UUID, str]]) -> dict[tuple[UUID, str], Person]:
+    """The active people of these customers or partners and addresses, under lock."""
+    asked = sorted(set(keys))
+    parameters = {"homes": [home for home, _ in asked], "emails": [email for _, email in asked]}
+    ids = (await db.execute(_BY_EMAIL, parameters)).scalars().all()
+    found = await find(db, ids, lock=True) if ids else {}
+    return {(p.home, p.email): p for p in found.values() if p.home and p.email}
