@@ -14,7 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 KIT = [Path("shared/pyproject.toml"), Path("contracts-schemas/pyproject.toml")]
 SERVICES = [Path(f"services/{name}") for name in ("academy", "billing", "catalog", "contracts", "enrollment")]
+KIT_LOCK = Path("shared/requirements.lock")
 LOCKS = {
+    KIT_LOCK: KIT,
     **{service / "requirements.lock": [service / "pyproject.toml", *KIT] for service in SERVICES},
     Path("requirements-dev.lock"): [Path("requirements-dev.in"), *KIT, *(s / "pyproject.toml" for s in SERVICES)],
 }
@@ -45,6 +47,8 @@ def compile_(lock: Path, inputs: list[Path]) -> None:
         *("--python-version", "3.11", "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
         *("--output-file", str(lock), "-"),
     ]
+    if lock != KIT_LOCK:
+        command += ["--constraints", str(KIT_LOCK)]  # an image installs the kit's lock first
     wanted = "\n".join(line for path in inputs for line in third_party(path))
     subprocess.run(command, cwd=ROOT, check=True, input=wanted, text=True)
     path = ROOT / lock

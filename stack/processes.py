@@ -26,7 +26,7 @@ from stack.places import ROOT, free_port
 
 SERVICES = ("catalog", "enrollment", "billing", "contracts", "academy")
 ADMIN_EMAIL = "admin@tandem.example"
-START_WITHIN_S = 60.0
+START_WITHIN_S = 90.0
 STOP_WITHIN_S = 25.0  # A service drains for 15 s at most, and takes 5 s more to give up.
 PREPARE_WITHIN_S = 120.0
 PREPARED_AT_ONCE = os.cpu_count() or 2  # Each keeps a processor busy with imports.

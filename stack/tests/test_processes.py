@@ -119,6 +119,7 @@ def test_a_port_somebody_else_holds_is_named(own_parts: Parts, tmp_path: Path, d
         tandem.stop()
 
 
+@pytest.mark.timeout(400)  # Two whole starts of a real service; seconds when the machine is free.
 def test_everything_comes_up_again_after_a_crash_of_the_machine(tmp_path: Path) -> None:
     home, base = tmp_path / "home", str(free_port())
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -129,7 +130,7 @@ def test_everything_comes_up_again_after_a_crash_of_the_machine(tmp_path: Path) 
             env=environment,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=180,
             check=False,
         )
 
