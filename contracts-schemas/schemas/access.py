@@ -30,3 +30,8 @@ class AccessChanged(Event):
     name: str | None = None
     status: str = "active"
     """`active`, `revoked` or `erased`."""
+
+    @property
+    def tenant(self) -> str | None:
+        """The tenant it gives a role for."""
+        return f"{self.tenant_kind}/{self.tenant_id}" if self.tenant_id else None

@@ -54,9 +54,7 @@ class Event(BaseModel):
     version: int = Field(ge=0, description="The aggregate's version, counted up by its owner.")
     at: datetime = Field(default_factory=_now, description="When it became true, UTC.")
 
-    _event_id: UUID = PrivateAttr(default_factory=uuid7)
-
-    @property
+    @cached_property
     def event_id(self) -> UUID:
         """Identifies this announcement; the same fact announced again has another one."""
         return self._event_id
@@ -71,11 +69,19 @@ class Event(BaseModel):
         """The aggregate's id as text; the record's key."""
         return str(getattr(self, self.key))
 
+    @property
+    def tenant(self) -> str | None:
+        """Whose fact it is first of all, such as `partner/<id>`; None where it is nobody's in particular."""
+        for kind in ("partner", "customer", "supplier"):
+            if tenant_id := getattr(self, f"{kind}_id", None):
+                return f"{kind}/{tenant_id}"
+        return None
+
     def headers(self) -> dict[str, str]:
         """The CloudEvents envelope, without the trace (the kit adds `traceparent`)."""
-        return {
+        headers = {
             "ce_specversion": "1.0",
-            "ce_id": str(self._event_id),
+            "ce_id": str(self.event_id),
             "ce_source": f"/{self.source}",
             "ce_type": self.type(),
             "ce_time": self.at.isoformat(),
@@ -84,6 +90,9 @@ class Event(BaseModel):
             "ce_sequence": str(self.version),
             "content-type": "application/json",
         }
+        if tenant := self.tenant:
+            headers["ce_tenant"] = tenant
+        return headers
 
     def value(self) -> bytes:
         """The record's value: UTF-8 JSON."""
@@ -99,7 +108,7 @@ class Event(BaseModel):
         if value is None:
             raise ValueError("the record has no value")
         event = cls.model_validate_json(value)
-        event._event_id = UUID(headers["ce_id"])
+        event.__dict__["event_id"] = UUID(headers["ce_id"])
         return event
 
 

@@ -36,6 +36,7 @@ def test_any_cloudevents_reader_understands_the_record(event: type[Event], examp
     assert read.get_dataschema() == f"urn:tandem:{event.type()}"
     assert read.get_datacontenttype() == "application/json"
     assert read.get_extension("sequence") == str(fact.version)
+    assert read.get_extension("tenant") == fact.tenant
     assert read.get_data() == example.value
 
 
@@ -52,6 +53,7 @@ def test_the_sdk_writes_the_same_headers(event: type[Event], example: Example) -
         "dataschema": f"urn:tandem:{event.type()}",
         "datacontenttype": "application/json",
         "sequence": str(fact.version),
+        **({"tenant": fact.tenant} if fact.tenant else {}),
     }
 
     theirs = to_binary_event(CloudEvent(attributes, example.value), key_mapper=lambda _: example.key)
@@ -61,6 +63,27 @@ def test_the_sdk_writes_the_same_headers(event: type[Event], example: Example) -
         from_binary_event(KafkaMessage(message.headers, None, message.value)).get_attributes()
     )
     assert theirs.key == example.key == message.key.decode()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("shown", "tenant"),
+    [
+        ("enrollment.approved.v1/credits", "partner/019bb16e-fe80-7456-b524-190c306c2065"),
+        ("customer.changed.v1/full", "partner/019bb16e-fe80-7456-b524-190c306c2065"),
+        ("invoicing.changed.v1/direct", "customer/"),
+        ("supplier.changed.v1/full", "supplier/"),
+        ("access.changed.v1/full", "partner/019bb16e-fe80-7456-b524-190c306c2065"),
+        ("access.changed.v1/minimal", None),
+        ("course.completed.v1/full", None),
+    ],
+)
+def test_a_record_names_the_tenant_it_is_about_first_of_all(shown: str, tenant: str | None) -> None:
+    type_, name = shown.split("/")
+    example = next(example for example in examples(type_) if example.name == name)
+
+    said = example.headers.get("ce_tenant")
+
+    assert said is None if tenant is None else said and said.startswith(tenant)
 
 
 def test_the_same_fact_announced_again_has_another_id_and_the_same_time() -> None:

@@ -37,7 +37,7 @@ _ENVELOPE: Node = {
         "ce_sequence": {**_TEXT, "pattern": "^[0-9]+$", "description": "The aggregate's version."},
         "ce_tenant": {
             **_TEXT,
-            "description": "`partner/<id>`, `customer/<id>` or `supplier/<id>`, where one applies.",
+            "description": "`partner/<id>`, else `customer/<id>`, else `supplier/<id>`.",
         },
         "content-type": {"const": "application/json"},
         "traceparent": {**_TEXT, "description": "W3C Trace Context of what caused the announcement."},
