@@ -17,7 +17,9 @@ COURSE_ID, CLASSROOM_ID = uuid7(), uuid7()
 
 PARTNER = PartnerChanged(partner_id=PARTNER_ID, version=1, name="Lumen Learning", wallet=True)
 WHITELABEL = PartnerChanged(partner_id=PARTNER_ID, version=1, name="Lumen Learning", kind="whitelabel", wallet=True)
-COURSE = CoursePublished(course_id=COURSE_ID, version=1, title="Safe at work", kind="elearning", certificate=True)
+COURSE = CoursePublished(
+    course_id=COURSE_ID, version=1, title="Safe at work", kind="elearning", language="it", certificate=True
+)
 CLASSROOM = CoursePublished(course_id=CLASSROOM_ID, version=1, title="First aid", kind="classroom", certificate=True)
 
 CONFIRMED_AT = datetime(2026, 3, 2, 9, tzinfo=UTC)

@@ -29,6 +29,7 @@ class Certificate(Base):
     issued_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     issuer: Mapped[str]
     language: Mapped[str]
+    """The course's, where we speak it."""
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     revoked_by: Mapped[str | None]
     revoked_reason: Mapped[str | None]

@@ -84,15 +84,15 @@ async def issue_certificates(db: Session, events: Sequence[EnrollmentCompleted])
                     "course_title": course.title,
                     "completed_on": event.completed_at.astimezone(ZoneInfo(settings.time_zone)).date(),
                     "issuer": partner.name if partner and whitelabel else settings.issuer_name,
-                    "language": spoken(person.language),
+                    "language": spoken(course.language),
                 }
             )
     made = insert(Certificate).values(issued_at=func.now()).on_conflict_do_nothing(index_elements=["enrollment_id"])
     if rows:
         certificates = (await db.scalars(made.returning(Certificate), rows)).all()
         await _announce(db, certificates, settings)
-        addresses = {person.id: person.email for person in people.values()}
-        await mail.send_many(db, [_letter(c, to, settings) for c in certificates if (to := addresses[c.person_id])])
+        letters = [(c, people[c.person_id]) for c in certificates]
+        await mail.send_many(db, [_letter(c, p.email, spoken(p.language), settings) for c, p in letters if p.email])
     return early
 
 
@@ -140,7 +140,7 @@ async def _announce(db: Session, certificates: Sequence[Certificate], settings: 
         )
 
 
-def _letter(certificate: Certificate, to: str, settings: Settings) -> mail.Mail:
+def _letter(certificate: Certificate, to: str, language: str, settings: Settings) -> mail.Mail:
     said = {
         "name": certificate.name or to,
         "course": certificate.course_title,
@@ -150,8 +150,8 @@ def _letter(certificate: Certificate, to: str, settings: Settings) -> mail.Mail:
     }
     return mail.Mail(
         to=to,
-        subject=MAIL_SUBJECT[certificate.language].format(**said),
-        text=MAIL_TEXT[certificate.language].format(**said),
+        subject=MAIL_SUBJECT[language].format(**said),
+        text=MAIL_TEXT[language].format(**said),
         matter=f"enrollment/{certificate.enrollment_id}",
         event="certificate.issued",
     )
