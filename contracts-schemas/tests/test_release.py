@@ -265,6 +265,44 @@ def test_releasing_twice_changes_nothing(tmp_path: Path) -> None:
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory that the program takes for the published one; it knows one event, and no service."""
+    events = [class_of_parcel(parcel=(str, ...))]
+    monkeypatch.setattr(program, "all_events", lambda: events)
+    monkeypatch.setattr(program, "traffic", dict)
+    monkeypatch.setattr(program.everything, "__defaults__", (tmp_path,))
+    return tmp_path
+
+
+def test_the_program_writes_what_is_new_and_then_has_nothing_to_do(
+    shelf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program.main(["--check"]) == 1
+    assert list(shelf.iterdir()) == []
+
+    assert program.main([]) == 0
+
+    assert "parcel.sent.v1: new" in capsys.readouterr().err
+    assert {path.name for path in shelf.iterdir()} == {"README.md", "asyncapi.yaml", "parcel.sent.v1.schema.json"}
+    assert program.main(["--check"]) == 0
+
+
+def test_the_program_refuses_a_break_and_says_what_to_do(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program.main([])
+    before = {path.name: path.read_text() for path in shelf.iterdir()}
+    monkeypatch.setattr(program, "all_events", lambda: [class_of_parcel(parcel=(int, ...))])
+
+    assert program.main([]) == 1
+
+    said = capsys.readouterr().err
+    assert 'parcel.sent.v1: parcel: type was "string" and is "integer"' in said
+    assert "<name>.v2" in said
+    assert {path.name: path.read_text() for path in shelf.iterdir()} == before
+
+
 def test_everything_published_is_up_to_date() -> None:
     """If this fails, `make schemas` prints what is new or says why it must not."""
     due = program.everything()

@@ -10,7 +10,7 @@ from schemas.event import all_events
 from schemas.publish import asyncapi, index
 from schemas.publish.files import PUBLISHED
 from schemas.publish.release import Release, prepared
-from schemas.publish.services import traffic
+from schemas.publish.services import Silent, traffic
 
 
 def everything(directory: Path = PUBLISHED) -> Release:
@@ -29,8 +29,12 @@ def outdated(release: Release) -> list[Path]:
 
 
 def main(arguments: list[str]) -> int:
-    release = everything()
     say = sys.stderr.write
+    try:
+        release = everything()
+    except Silent as trouble:
+        say(f"{trouble}\nA service cannot be asked what it announces; nothing is written.\n")
+        return 1
     if release.refusals:
         say("Released schemas stay as they are. Refused, nothing is written:\n")
         say("".join(f"  {refusal}\n" for refusal in release.refusals))

@@ -118,7 +118,8 @@ def _channel(event: type[Event]) -> Node:
 
 def _message(event: type[Event]) -> Node:
     said = (event.__doc__ or "").strip()
-    key_format = event.model_json_schema(mode="serialization")["properties"][event.key]
+    field = event.model_json_schema(mode="serialization")["properties"][event.key]
+    form = {"format": field["format"]} if "format" in field else {}
     own: Node = {
         "ce_type": {"const": event.type()},
         "ce_source": {"const": f"/{event.source}"},
@@ -132,7 +133,7 @@ def _message(event: type[Event]) -> Node:
         "payload": {"$ref": f"./{schema_path(event.type()).name}"},
         "bindings": {
             "kafka": {
-                "key": {"type": "string", "format": key_format["format"], "description": f"`{event.key}`"},
+                "key": {"type": "string", **form, "description": f"`{event.key}`"},
                 "bindingVersion": "0.5.0",
             }
         },

@@ -62,7 +62,7 @@ def traffic(services: Path = CHECKOUT / "services") -> Mapping[str, Traffic]:
         check=False,
     )
     if asked.returncode:
-        raise Silent(asked.stderr)
+        raise Silent(asked.stderr.strip())
     events = {event.type(): event for event in all_events()}
     answers = [json.loads(line) for line in asked.stdout.splitlines()]
     return {
