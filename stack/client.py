@@ -22,7 +22,7 @@ class Tandem:
 
     urls: Mapping[str, str]
     issuer: str
-    mail: str
+    mailbox: str
     timeout_s: float = 60.0
     _tokens: dict[str, str] = field(default_factory=dict)
 
@@ -78,7 +78,7 @@ class Tandem:
 
     async def mails(self, **query: str) -> list[dict[str, Any]]:
         """What the sink received: `to=`, `subject=`."""
-        answer = await self.http.get(f"{self.mail}/api/messages", params=query)
+        answer = await self.http.get(f"{self.mailbox}/api/messages", params=query)
         found: list[dict[str, Any]] = ok(answer).json()
         return found
 

@@ -111,10 +111,9 @@ class Service:
 
     def prepare(self) -> None:
         """Apply its topics and migrate its database. Raises DidNotStart with what it said."""
-        python, *program = self._command
         ended = subprocess.run(
-            [python, "-m", "stack.several", *program, "--", "topics", "apply", "--", "migrate"],
-            env=os.environ | self.env | {"PYTHONPATH": os.pathsep.join([self.env["PYTHONPATH"], str(ROOT)])},
+            [*self._command, "prepare"],
+            env=os.environ | self.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

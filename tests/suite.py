@@ -28,7 +28,7 @@ class Suite(Tandem):
         super().__init__(
             urls={name: processes.service(name).url for name in SERVICES},
             issuer=processes.issuer.url,
-            mail=processes.mail.url,
+            mailbox=processes.mail.url,
         )
 
     # -- looking behind the APIs ---------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kit import migrations, telemetry, topics
+from kit import telemetry, topics
 from kit.service import ROLES, Service
 
 
@@ -18,6 +18,8 @@ def command_line(service: Service) -> typer.Typer:
     @cli.command()
     def migrate(revision: str = "head") -> None:
         """Bring the database up to date, as its owner."""
+        from kit import migrations  # Alembic is slow to load, and `run` never needs it
+
         migrations.upgrade(service.migrations, service.settings, revision)
 
     @cli.command()

@@ -37,8 +37,8 @@ def test_a_service_is_prepared_run_and_drained(own_parts: Parts, tmp_path: Path,
     with suite(tmp_path / "suite", ["shop"], parts=own_parts, command=shop) as tandem:
         assert page(tandem.service("shop").url) == "all "
 
-    prepared, migrated, ran, drained = deeds.read_text().splitlines()
-    assert (prepared, migrated) == ("topics on tandem_shop", "migrate on tandem_shop")
+    prepared, ran, drained = deeds.read_text().splitlines()
+    assert prepared == "prepare on tandem_shop"
     assert (ran, drained) == ("all ran", "all drained")
     assert daemon.running_in(tmp_path / "suite") == {}
 
@@ -96,14 +96,13 @@ def test_a_service_may_join_later(own_parts: Parts, tmp_path: Path, deeds: Path)
         assert page(tandem.service("shop").url) == "all "
 
 
-@pytest.mark.parametrize("command", ["migrate", "topics"])
 def test_a_command_that_fails_is_named_with_its_words_and_nothing_stays(
-    command: str, own_parts: Parts, tmp_path: Path, deeds: Path, monkeypatch: pytest.MonkeyPatch
+    own_parts: Parts, tmp_path: Path, deeds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SHOP_FAILS", command)
+    monkeypatch.setenv("SHOP_FAILS", "prepare")
 
     with (
-        pytest.raises(DidNotStart, match=rf"(?s)shop cannot be prepared.*shop {command} went wrong"),
+        pytest.raises(DidNotStart, match=r"(?s)shop cannot be prepared.*shop prepare went wrong"),
         suite(tmp_path / "suite", ["shop"], parts=own_parts, command=shop),
     ):
         pytest.fail("the suite started")
