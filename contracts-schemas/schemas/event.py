@@ -6,11 +6,12 @@ JSON of the model, the envelope travels in headers, and the record's key is the 
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
 import uuid_utils
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field
 
 
 def uuid7() -> UUID:
@@ -57,7 +58,7 @@ class Event(BaseModel):
     @cached_property
     def event_id(self) -> UUID:
         """Identifies this announcement; the same fact announced again has another one."""
-        return self._event_id
+        return uuid7()
 
     @classmethod
     def type(cls) -> str:
