@@ -14,10 +14,14 @@ YES = {"yes", "y", "ja", "j", "sì", "si", "s", "true", "1", "x"}
 NO = {"no", "n", "nee", "false", "0"}
 TWO_DECIMALS = ("EUR", "GBP", "USD", "CHF", "SEK", "NOK", "DKK", "PLN", "CZK")
 
-_PRICE = re.compile(r"(?P<whole>\d{1,3}(?P<group>[., ])\d{3}(?:(?P=group)\d{3})*|\d+)(?:[.,](?P<cents>\d{2}|-))?")
+_PRICE = re.compile(
+    r"(?P<whole>\d{1,3}(?P<group>[., ])\d{3}(?:(?P=group)\d{3})*|\d+)(?:[.,](?P<cents>\d{2}|-))?",
+    re.ASCII,
+)
 _SESSION = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)[ T](?P<from>\d\d:\d\d)\s*[-–/]\s*(?:(?P<last>\d{4}-\d\d-\d\d)[ T])?(?P<to>\d\d:\d\d)"
-    r"(?:\s+(?P<place>.*?))?\s*\((?P<seats>\d{1,6})\)"
+    r"(?:\s+(?P<place>.*?))?\s*\((?P<seats>\d{1,6})\)",
+    re.ASCII,
 )
 
 
