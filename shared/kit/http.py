@@ -40,7 +40,7 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import desc_op
@@ -504,6 +504,14 @@ async def _unavailable(request: Request, error: Any) -> Response:
     return answer(request, Unavailable().as_problem(), Unavailable.headers)
 
 
+async def _unstorable(request: Request, error: Any) -> Response:
+    """Text with a NUL, which no column can hold. Anything else that a driver says is a failure of ours."""
+    if getattr(error.orig, "sqlstate", None) != "22021":
+        raise error
+    nul = {"field": "", "rule": "nul_character", "remedy": "Remove the NUL character."}
+    return answer(request, NotUnderstood(errors=[nul]).as_problem())
+
+
 class Edge:
     """The outermost layer: a request id, strict headers, and problems even where the framework has none."""
 
@@ -581,6 +589,7 @@ def create_app(service: Any, lifespan: Any = None) -> FastAPI:
     install(app)
     for unreachable in (InterfaceError, OperationalError, PoolTimeout, ConnectionError):
         app.add_exception_handler(unreachable, _unavailable)
+    app.add_exception_handler(DBAPIError, _unstorable)
     for router in service.routers if service.role != "worker" else ():
         app.include_router(router)
     app.router.routes.extend(service.health_routes)
