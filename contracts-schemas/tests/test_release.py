@@ -256,6 +256,13 @@ def test_a_released_event_cannot_lose_its_class(tmp_path: Path) -> None:
     assert release(tmp_path) == ["parcel.sent.v1: it is released and no class announces it any more"]
 
 
+def test_an_event_must_say_what_became_true(tmp_path: Path) -> None:
+    silent = class_of_parcel(parcel=(str, ...))
+    silent.__doc__ = None
+
+    assert release(tmp_path, silent) == ["parcel.sent.v1: its class has no docstring that says what became true"]
+
+
 def test_releasing_twice_changes_nothing(tmp_path: Path) -> None:
     release(tmp_path, *EVENTS)
     before = {path.name: path.read_text() for path in tmp_path.iterdir()}

@@ -26,6 +26,9 @@ def prepared(events: Iterable[type[Event]], directory: Path) -> Release:
     types = set()
     for event in events:
         types.add(event.type())
+        if not event.__doc__:
+            release.refusals.append(f"{event.type()}: its class has no docstring that says what became true")
+            continue
         path = schema_path(event.type(), directory)
         schema = schema_of(event)
         if not path.exists():
