@@ -20,7 +20,6 @@ import httpx
 import structlog
 from fastapi import Depends, Request
 from fastapi.params import Depends as Dependency
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
@@ -77,9 +76,7 @@ class TokenRefused(Refused):
 
     status = 401
     remedy = "Sign in again."
-    headers: ClassVar[Mapping[str, str]] = {
-        "WWW-Authenticate": 'Bearer realm="tandem", error="invalid_token"'
-    }
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="tandem", error="invalid_token"'}
 
 
 class IssuerUnreachable(Refused):
@@ -310,8 +307,7 @@ async def on_access_changed(db: Session, events: Sequence[AccessChanged]) -> Non
     """Copy the grants that contracts keeps."""
     fields = [c.name for c in grants.c if c.name not in ("source", "email")]
     rows = [
-        {name: getattr(e, name) for name in fields}
-        | {"email": e.email and e.email.lower(), "source": "access"}
+        {name: getattr(e, name) for name in fields} | {"email": e.email and e.email.lower(), "source": "access"}
         for e in events
     ]
     await upsert_newer(db, grants, rows, key="grant_id")
@@ -426,26 +422,37 @@ _ACT_AS = text(
 )
 
 
-_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="An access token of the OIDC issuer.")
+# These two are asked for by several dependencies of one request, and remember their answer in its scope. They
+# take the request only: FastAPI walks the whole tree below a dependency for each place that names it.
 
 
-async def current_identity(
-    request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> Identity:
+async def current_identity(request: Request) -> Identity:
     """Who calls, whatever the grants. For the few routes that serve people before their first grant."""
-    if bearer is None:
-        raise NotSignedIn()
-    service: RunningService = request.app.state.service
-    return await service.auth.identify(bearer.credentials)
+    known: Identity | None = request.scope.get("kit.identity")
+    if known is None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise NotSignedIn()
+        service: RunningService = request.app.state.service
+        request.scope["kit.identity"] = known = await service.auth.identify(token.strip())
+    return known
 
 
 SignedIn = Annotated[Identity, Depends(current_identity)]
 
 
-async def current_caller(request: Request, identity: SignedIn) -> Principal:
+async def current_caller(request: Request) -> Principal:
     """Who calls, for the tenant named by `Tandem-Tenant`, or the only one that is granted."""
-    service: RunningService = request.app.state.service
-    held = await service.auth.grants(service.database.api, identity)
+    known: Principal | None = request.scope.get("kit.caller")
+    if known is None:
+        service: RunningService = request.app.state.service
+        identity = await current_identity(request)
+        held = await service.auth.grants(service.database.api, identity)
+        request.scope["kit.caller"] = known = await _principal(service, identity, held, request)
+    return known
+
+
+async def _principal(service: RunningService, identity: Identity, held: Sequence[Held], request: Request) -> Principal:
     actor = f"user:{identity.email or identity.subject}"
     asked = request.headers.get("tandem-tenant")
     if asked is None:
@@ -460,14 +467,12 @@ async def current_caller(request: Request, identity: SignedIn) -> Principal:
     roles = frozenset(h.role for h in held if (h.tenant_kind, h.tenant_id) == (kind, tenant_id))
     if roles:
         return Principal(actor, identity, roles, kind, tenant_id)
-    if kind == "customer" and tenant_id and service.partner_of_customer:
-        mine = {h.tenant_id for h in held if h.role == Role.PARTNER_ADMIN}
-        partner_id = await _partner_of(service, tenant_id) if mine else None
+    mine = {h.tenant_id for h in held if h.role == Role.PARTNER_ADMIN}
+    if mine and kind == "customer" and tenant_id:
+        partner_id = await _partner_of(service, tenant_id)
         if partner_id in mine:
             actor += f" of partner/{partner_id}"
-            return Principal(
-                actor, identity, frozenset({Role.CUSTOMER_ADMIN}), kind, tenant_id, through_partner=partner_id
-            )
+            return Principal(actor, identity, frozenset({Role.CUSTOMER_ADMIN}), kind, tenant_id, partner_id)
     raise NotGranted(tenant_name(kind, tenant_id))
 
 
@@ -486,7 +491,8 @@ class Needs:
     def __init__(self, roles: Iterable[str]) -> None:
         self.roles = frozenset(Role(role) for role in roles)
 
-    async def __call__(self, caller: Caller) -> None:
+    async def __call__(self, request: Request) -> None:
+        caller = await current_caller(request)
         if not caller.has(*self.roles):
             raise RoleMissing(roles=sorted(self.roles), tenant=caller.tenant)
 

@@ -1,6 +1,6 @@
 """The HTTP edge: one transaction a request, committed before the answer; each POST once; pages, ETags, waits.
 
-Use `Router`, not FastAPI's own: `Once` keeps an answer between the endpoint's end and the commit.
+Use `Router`, not FastAPI's own: its routes commit, roll back, and keep answers.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    bindparam,
     delete,
     func,
     insert,
@@ -101,42 +102,49 @@ PUBLIC = Principal("visitor", Identity("", "", None, None), frozenset(), "public
 async def begin(request: Request, caller: Principal) -> AsyncIterator[Session]:
     """A transaction for `caller`'s tenant, committed at the end of the block, rolled back on any error.
 
-    `Db` is this for a whole request. Endpoints that answer after the commit open it themselves.
+    For endpoints that answer after the commit; `Db` is the same for a whole request.
     """
+    async with request.app.state.service.database.api.begin() as db:
+        await _enter(db, request, caller)
+        yield db
+
+
+async def _enter(db: Session, request: Request, caller: Principal) -> None:
     once_id = _once_id(request, caller)
     lock = int.from_bytes(once_id.bytes[:8], signed=True) if once_id else None
-    async with request.app.state.service.database.api.begin() as db:
-        # The lock is taken one statement before the stored answer is looked up, so the look-up sees
-        # whatever the holder before us committed.
-        db.info[_LOCKED] = await act_as(db, caller.tenant, caller.actor, lock)
-        if caller.through_partner and request.method not in READS:
-            await audit.record(
-                db,
-                caller.actor,
-                "customer.acted_for",
-                subject=caller.tenant,
-                detail={"path": request.url.path},
-            )
-        yield db
+    # The lock is taken one statement before the stored answer is looked up, so the look-up sees whatever the
+    # holder before us committed.
+    db.info[_LOCKED] = await act_as(db, caller.tenant, caller.actor, lock)
+    if caller.through_partner and request.method not in READS:
+        path = {"path": request.url.path}
+        await audit.record(db, caller.actor, "customer.acted_for", subject=caller.tenant, detail=path)
 
 
 _LOCKED = "kit.once.locked"
+_DB = "kit.db"
 
 
-async def _db(request: Request, caller: Caller) -> AsyncIterator[Session]:
-    async with begin(request, caller) as db:
-        yield db
+async def _db(request: Request) -> Session:
+    return await _of_request(request, await current_caller(request))
 
 
-async def _public_db(request: Request) -> AsyncIterator[Session]:
-    async with begin(request, PUBLIC) as db:
-        yield db
+async def _public_db(request: Request) -> Session:
+    return await _of_request(request, PUBLIC)
 
 
-# The scope "function" is what commits before the answer is sent: FastAPI leaves such dependencies after the
-# endpoint's response is made and before it goes out (fastapi.routing.request_response).
-Db = Annotated[Session, Depends(_db, scope="function")]
-PublicDb = Annotated[Session, Depends(_public_db, scope="function")]
+async def _of_request(request: Request, caller: Principal) -> Session:
+    """The request's session. Its `Route` commits it, or rolls it back."""
+    if not isinstance(request.scope.get("route"), Route):
+        raise TypeError("a route that uses Db belongs on a kit.http.Router, which commits it")
+    db: Session | None = request.scope.get(_DB)
+    if db is None:
+        request.scope[_DB] = db = request.app.state.service.database.api()
+        await _enter(db, request, caller)
+    return db
+
+
+Db = Annotated[Session, Depends(_db)]
+PublicDb = Annotated[Session, Depends(_public_db)]
 
 
 # -- once: Idempotency-Key --------------------------------------------------------------------------------
@@ -156,6 +164,10 @@ once_table = Table(
     info=KIT,
 )
 """What was answered to a request: the answer itself, or the resource that a retry shows as it is now."""
+
+
+_ANSWERED = select(once_table).where(once_table.c.id == bindparam("key"))
+_KEEP = insert(once_table)
 
 
 class IdempotencyKeyMissing(Refused):
@@ -215,7 +227,7 @@ class Claim:
     async def _insert(self, **values: Any) -> None:
         self.kept = True
         row = {"id": self.id, "request": self.request, "body_hash": self.body_hash, **values}
-        await self.db.execute(insert(once_table), row)
+        await self.db.execute(_KEEP, row)
 
 
 class Replay(Exception):
@@ -243,7 +255,7 @@ async def claim(request: Request, caller: Principal, db: Session, body: bytes | 
         f"{request.method} {request.url.path} by {caller.actor}",
         blake2b(body, digest_size=16).digest(),
     )
-    held = (await db.execute(select(once_table).where(once_table.c.id == once_id))).one_or_none()
+    held = (await db.execute(_ANSWERED, {"key": once_id})).one_or_none()
     if held is None:
         return claimed
     if held.body_hash != claimed.body_hash:
@@ -255,16 +267,15 @@ async def claim(request: Request, caller: Principal, db: Session, body: bytes | 
     return claimed
 
 
-async def _once(request: Request, caller: Caller, db: Db) -> Claim:
-    if not isinstance(request.scope.get("route"), Route):
-        raise TypeError("a route with Once belongs on a kit.http.Router")
-    request.scope[_CLAIM] = claimed = await claim(request, caller, db)
+async def _once(request: Request) -> Claim:
+    claimed = await claim(request, await current_caller(request), await _db(request))
+    request.scope[_CLAIM] = claimed
     return claimed
 
 
 _CLAIM = "kit.once.claim"
 
-Once = Annotated[Claim, Depends(_once, scope="function")]
+Once = Annotated[Claim, Depends(_once)]
 
 
 async def purge_answers(db: Session, at: datetime) -> int:
@@ -276,20 +287,23 @@ async def purge_answers(db: Session, at: datetime) -> int:
 
 
 class Route(APIRoute):
-    """A route that keeps the answer of a claimed request, and documents the refusals the edge adds."""
+    """A route that owns its request's transaction, and documents the refusals that the edge adds."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         below = _all_below(self.dependant)
         calls = {d.call for d in below}
+        once, roles = _once in calls, any(hasattr(call, "roles") for call in calls)
+        caller = once or roles or not calls.isdisjoint((current_caller, _db))
         edge: list[type[Refused]] = []
-        if current_identity in calls:
+        if caller or current_identity in calls:
             edge += [NotSignedIn, TokenRefused]
-        if current_caller in calls:
+            self.openapi_extra = {"security": [{"bearer": []}], **(self.openapi_extra or {})}
+        if caller:
             edge += [TenantNotNamed, NotGranted]
-        if any(hasattr(call, "roles") for call in calls):
+        if roles:
             edge.append(RoleMissing)
-        if _once in calls:
+        if once:
             edge += [IdempotencyKeyMissing, SameRequestRunning, KeyUsedForOtherBody]
         if self.body_field:
             edge.append(NotJson)
@@ -300,17 +314,23 @@ class Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
-        async def keep_answer(request: Request) -> Response:
+        async def in_transaction(request: Request) -> Response:
+            """The answer is made, kept for a retry and committed, all before it is sent."""
             try:
                 response = await handle(request)
+                claimed: Claim | None = request.scope.get(_CLAIM)
+                if claimed and not claimed.kept:
+                    await claimed.keep_answer(response)
+                if _DB in request.scope:
+                    await request.scope[_DB].commit()
+                return response
             except Replay as replay:
                 return replay.response
-            claimed: Claim | None = request.scope.get(_CLAIM)
-            if claimed and not claimed.kept:
-                await claimed.keep_answer(response)
-            return response
+            finally:
+                if _DB in request.scope:
+                    await request.scope[_DB].close()  # which rolls back what is not committed
 
-        return keep_answer
+        return in_transaction
 
 
 def _all_below(dependant: Dependant) -> list[Dependant]:
@@ -571,7 +591,9 @@ class App(FastAPI):
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:
             schema = super().openapi()
-            schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+            parts = schema.setdefault("components", {})
+            parts.setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+            parts["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
         return self.openapi_schema or {}
 
 

@@ -416,4 +416,4 @@ async def test_the_openapi_document_names_every_problem(service: Sample) -> None
     }  # fmt: skip
     assert document["components"]["schemas"]["Problem"]["required"] == ["type", "title", "status"]
     assert "HTTPValidationError" not in document["components"]["schemas"]
-    assert document["paths"]["/v1/notes"]["post"]["security"] == [{"HTTPBearer": []}]
+    assert document["paths"]["/v1/notes"]["post"]["security"] == [{"bearer": []}]
