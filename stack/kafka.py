@@ -17,6 +17,36 @@ LOGGING = [
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
 ]
 
+TUNING = """\
+# Topics are declared by the services; one that is missing must show.
+auto.create.topics.enable=false
+# Tests put records on a topic that no service would send, 2 MB and more.
+message.max.bytes=4194304
+replica.fetch.max.bytes=4194304
+
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+
+# Consumers of tests come and go, and are killed.
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+# After a kill the broker may come back as soon as the session of its former self has ended.
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+
+num.network.threads=2
+num.io.threads=4
+background.threads=2
+log.cleaner.dedupe.buffer.size=8388608
+log.index.size.max.bytes=1048576
+"""
+"""What does not depend on where the broker runs."""
+
 
 def java(artefacts: Artefacts, *options: str) -> list[str]:
     """The start of a java command with Kafka's classes."""
@@ -83,30 +113,4 @@ controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 log.dirs={data}
 
-# Topics are declared by the services; one that is missing must show.
-auto.create.topics.enable=false
-# Tests put records on a topic that no service would send, 2 MB and more.
-message.max.bytes=4194304
-replica.fetch.max.bytes=4194304
-
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-
-# Consumers of tests come and go, and are killed.
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-# After a kill the broker may come back as soon as the session of its former self has ended.
-broker.session.timeout.ms=2000
-broker.heartbeat.interval.ms=500
-
-num.network.threads=2
-num.io.threads=4
-background.threads=2
-log.cleaner.dedupe.buffer.size=8388608
-log.index.size.max.bytes=1048576
-"""
+{TUNING}"""

@@ -28,6 +28,9 @@ SETTINGS = {
     "scram_iterations": "16",
     # fsync stays on: that a commit outlives kill -9 is what the crash tests prove.
 }
+ADDRESSES = {"listen_addresses", "unix_socket_directories"}  # Of these settings; they belong to where it runs.
+# Sorts alike on every machine, and knows every letter.
+LOCALE = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
 
 
 def prepare(artefacts: Artefacts, account: Account) -> None:
@@ -44,10 +47,7 @@ def prepare(artefacts: Artefacts, account: Account) -> None:
         f"--pwfile={password}",
         "--auth=scram-sha-256",
         f"--set=scram_iterations={SETTINGS['scram_iterations']}",
-        "--encoding=UTF8",
-        "--locale=C",
-        "--locale-provider=builtin",
-        "--builtin-locale=C.UTF-8",
+        *LOCALE,
         "--no-sync",
         account=account,
     )
