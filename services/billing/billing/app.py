@@ -48,6 +48,16 @@ service = Service(
         on_enrollments,
     ],
     routers=[wallets, parties, instructions],
+    gauges={
+        "billing_wallets_depleted": (
+            "Wallets that are depleted now",
+            "select count(*) from wallets where depleted",
+        ),
+        "billing_credits_outstanding": (
+            "Credits that partners can still spend or hold",
+            "select coalesce(sum(available + held), 0) from wallets",
+        ),
+    },
     partner_of_customer=partner_of_customer,
 )
 

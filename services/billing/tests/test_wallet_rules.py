@@ -219,7 +219,9 @@ def test_an_empty_wallet_is_told_about_as_depleted_only() -> None:
 
     book.charge(ANNA, 4, "somebody", "a fact")
 
-    assert [turn.news for turn in book.turns] == [News.DEPLETED]
+    book.top_up(Lot(UUID(int=5), 2), "finance", "bought")
+
+    assert [turn.news for turn in book.turns] == [News.DEPLETED, News.REPLENISHED]
 
 
 # Enrollments

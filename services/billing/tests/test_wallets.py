@@ -152,6 +152,11 @@ async def test_a_cancellation_gives_back_its_share_to_the_lots_that_paid(billing
     assert (refunded.credits, refunded.kept, refunded.available) == (3, 2, 4)
     lots = await billing.rows("select remaining from lots order by expires_at nulls last")
     assert [lot["remaining"] for lot in lots] == [1, 3]  # the later one was spent last, so it is filled first
+    shown = (await billing.get(f"/v1/wallets/{partner_id}/lots")).json()["items"]
+    assert [(lot["credits"], lot["remaining"], lot["expires_at"]) for lot in shown] == [
+        (3, 1, "2099-01-01T00:00:00Z"),
+        (3, 3, None),
+    ]
     await assert_sound(billing)
 
 
@@ -194,7 +199,8 @@ async def test_a_wallet_switched_off_takes_no_new_charges_and_settles_what_runs(
 
 async def test_an_older_version_of_a_partner_changes_nothing_but_still_opens_its_wallet(billing: Running) -> None:
     partner_id = uuid7()
-    await billing.deliver(partner(partner_id, 2, wallet=False), partner(partner_id, 1))
+    await billing.deliver(partner(partner_id, 2, wallet=False))
+    await billing.deliver(partner(partner_id, 1))
 
     found = (await billing.get(f"/v1/wallets/{partner_id}")).json()
 
@@ -245,7 +251,8 @@ async def test_depletion_is_told_and_mailed_once_and_a_top_up_ends_it_once(billi
         "ben@learninglab.example",
         PLATFORM,
     ]
-    assert (await billing.get(f"/v1/wallets/{partner_id}")).json()["depleted"]
+    [shown] = (await billing.get("/v1/wallets", depleted=True)).json()["items"]
+    assert shown["partner_id"] == str(partner_id)
 
     await top_up(billing, partner_id, 5)  # above zero, and the refused price of 6 is not covered
     assert await billing.published(CreditsReplenished) == []

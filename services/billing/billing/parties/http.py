@@ -38,7 +38,7 @@ def _out(route: RouteNow, response: Response) -> RouteOut:
 
 @router.get(
     "/{customer_id}/invoicing-route",
-    dependencies=[needs(Role.ADMIN, Role.FINANCE, Role.CUSTOMER_ADMIN, Role.HR, Role.PARTNER_ADMIN)],
+    dependencies=[needs(Role.ADMIN, Role.FINANCE, Role.CUSTOMER_ADMIN, Role.HR)],
     responses=problems(CustomerNotFound),
 )
 async def get_route(customer_id: UUID, db: Db, response: Response) -> RouteOut:

@@ -1,7 +1,7 @@
 """Wallets over HTTP: staff fill and correct them, a partner's admins look at theirs."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
@@ -120,6 +120,16 @@ class EntryOut(BaseModel):
     cause_id: UUID = Field(description="The enrollment, top-up, deduction or correction behind it.")
 
 
+class LotOut(BaseModel):
+    """Credits that came in together."""
+
+    lot_id: UUID = Field(description="The top-up or correction that brought them.")
+    credits: int
+    remaining: int = Field(description="What of them is still available.")
+    expires_at: datetime | None
+    at: datetime
+
+
 class Fault(BaseModel):
     """A wallet that does not agree with its ledger."""
 
@@ -165,9 +175,9 @@ def _moved(id_: UUID, book: Book, credits: int) -> MovedOut:
 
 
 @router.get("/wallets", dependencies=[READERS])
-async def get_wallets(db: Db, window: Page) -> Items[WalletOut]:
+async def get_wallets(db: Db, window: Page, depleted: bool | None = None) -> Items[WalletOut]:
     """Every wallet you may see: all of them for staff, its own for a partner."""
-    query = usecases.wallets()
+    query = usecases.wallets(depleted)
     return await page(db, query, [query.selected_columns.partner_id], window, _wallet)
 
 
@@ -189,6 +199,24 @@ async def get_entries(partner_id: UUID, db: Db, window: Page, account: Account |
         window,
         lambda row: EntryOut.model_validate(row, from_attributes=True),
     )
+
+
+@router.get("/wallets/{partner_id}/lots", dependencies=[READERS], responses=problems(WalletNotFound))
+async def get_lots(partner_id: UUID, db: Db, window: Page) -> Items[LotOut]:
+    """What came into the wallet, newest first, with what is left of each and until when."""
+    await usecases.find_wallet(db, partner_id)
+    query = usecases.lots(partner_id)
+
+    def out(lot: Any) -> LotOut:
+        return LotOut(
+            lot_id=lot.id,
+            credits=lot.credits,
+            remaining=lot.remaining,
+            expires_at=lot.expires_at,
+            at=lot.at,
+        )
+
+    return await page(db, query, [query.selected_columns.id.desc()], window, out)
 
 
 @router.post(

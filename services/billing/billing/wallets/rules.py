@@ -159,7 +159,7 @@ class Alert:
         if available >= self.threshold:
             return Alert(self.threshold, self.number)
         if self.given or not available:
-            return self
+            return Alert(self.threshold, self.number, True)
         return Alert(self.threshold, self.number + 1, True)
 
 
@@ -233,6 +233,7 @@ class Book:
         else:
             self._spend(cause_id, -credits)
             self._move(Kind.CORRECTION, cause_id, Account.AVAILABLE, Account.ISSUING, -credits, actor, reason)
+            self._warn()
 
     def hold(self, cause_id: UUID, credits: int, actor: str, reason: str) -> None:
         """Set credits aside until a request is decided."""

@@ -90,12 +90,13 @@ async def keep_partners(db: Session, partners: Sequence[PartnerNow], now: dateti
     of it may have asked for credits since.
     """
     copies = [{name: getattr(partner, name) for name in PartnerNow.__slots__} for partner in partners]
-    changed = await upsert_newer(db, rows.Partner, copies)
+    changed = set(await upsert_newer(db, rows.Partner, copies))
     wanted = {p.id for p in partners if p.wallet and p.status == "active"}
     if wanted:
         await arrivals.bring(db, arrivals.WALLETS)
         opened = await rows.open_wallets(db, wanted, now)
         arrived(db, *(f"wallet/{id_}" for id_ in opened))
+        changed.update(opened)  # an older version may open what a newer one has closed
     if changed:
         await rows.switch_wallets(db, changed)
 
@@ -337,9 +338,9 @@ async def _record(db: Session, actor: str, action: str, book: Book, id_: UUID, c
 # What people look at ------------------------------------------------------------------------------
 
 
-def wallets() -> Select[Wallet]:
-    """Every wallet the caller may see."""
-    return select(Wallet)
+def wallets(depleted: bool | None = None) -> Select[Wallet]:
+    """Every wallet the caller may see; only those that are depleted, or are not."""
+    return select(Wallet) if depleted is None else select(Wallet).where(Wallet.depleted == depleted)
 
 
 async def find_wallet(db: Session, partner_id: UUID) -> Wallet:
@@ -354,6 +355,11 @@ def entries(partner_id: UUID, account: Account | None) -> Select[rows.EntryRow]:
     """The history of a wallet's own accounts, or of one account."""
     accounts = [account] if account else [Account.AVAILABLE, Account.HELD]
     return select(rows.EntryRow).where(rows.EntryRow.partner_id == partner_id, rows.EntryRow.account.in_(accounts))
+
+
+def lots(partner_id: UUID) -> Select[rows.LotRow]:
+    """What came into a wallet, and how much of each is left to spend."""
+    return select(rows.LotRow).where(rows.LotRow.partner_id == partner_id)
 
 
 @dataclass(frozen=True, slots=True)
