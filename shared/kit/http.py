@@ -525,11 +525,15 @@ async def _unavailable(request: Request, error: Any) -> Response:
 
 
 async def _unstorable(request: Request, error: Any) -> Response:
-    """Text with a NUL, which no column can hold. Anything else that a driver says is a failure of ours."""
-    if getattr(error.orig, "sqlstate", None) != "22021":
+    """What no column can hold: text with a NUL, a number out of range. Else a driver's word is a failure of ours."""
+    state = getattr(error.orig, "sqlstate", None)
+    if state in ("22021", "22P05"):
+        wrong = {"field": "", "rule": "nul_character", "remedy": "Remove the NUL character."}
+    elif state == "22003" or (state == "22000" and "value out of int" in str(error.orig)):
+        wrong = {"field": "", "rule": "out_of_range", "remedy": "Send a smaller number."}
+    else:
         raise error
-    nul = {"field": "", "rule": "nul_character", "remedy": "Remove the NUL character."}
-    return answer(request, NotUnderstood(errors=[nul]).as_problem())
+    return answer(request, NotUnderstood(errors=[wrong]).as_problem())
 
 
 class Edge:

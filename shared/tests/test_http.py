@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from fastapi import Body, Response
+from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel
 from sqlalchemy import func, select, text, update
 from starlette.requests import Request
@@ -57,6 +57,7 @@ class NoteNotFound(Refused):
 
 class NoteIn(BaseModel):
     body: str
+    version: int = 1
 
 
 class NoteOut(BaseModel):
@@ -71,7 +72,7 @@ def shown(note: Note) -> NoteOut:
 
 @router.post("", status_code=201, dependencies=[needs("partner_admin")], responses=problems(TooRude))
 async def post_note(body: NoteIn, caller: Caller, db: Db, once: Once, response: Response) -> NoteOut:
-    note = Note(partner_id=caller.tenant_id, body=body.body, version=1)
+    note = Note(partner_id=caller.tenant_id, body=body.body, version=body.version)
     db.add(note)
     await db.flush()
     if body.body == "rude":
@@ -398,6 +399,32 @@ async def test_what_is_wrong_with_a_request_is_named(anna: httpx.AsyncClient) ->
     for answer in (broken, wrong, unknown, method, bad_id):
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize(
+    ("body", "rule"),
+    [({"body": "a\x00b"}, "nul_character"), ({"body": "a", "version": 2**40}, "out_of_range")],
+)
+async def test_what_no_column_can_hold_is_refused(anna: httpx.AsyncClient, body: dict[str, Any], rule: str) -> None:
+    answer = await anna.post("/v1/notes", json=body, headers=key())
+
+    assert (answer.status_code, answer.json()["errors"][0]["rule"]) == (422, rule)
+
+
+async def test_without_a_database_the_answer_says_so(urls: Urls) -> None:  # noqa: F811
+    nowhere = Urls(*3 * ["postgresql://x:y@127.0.0.1:1/x"])
+    async with sample(nowhere, router) as broken, broken.client(broken.issuer.token("root@tandem.example")) as client:
+        answer = await client.get("/v1/notes")
+
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
+    assert answer.headers["retry-after"] == "1"
+
+
+async def test_a_route_that_nobody_would_commit_is_a_loud_mistake(urls: Urls) -> None:  # noqa: F811
+    foreign = APIRouter()
+    foreign.get("/v1/foreign")(get_bodies)
+    async with sample(urls, foreign) as service, service.client(service.issuer.token("root@tandem.example")) as client:
+        assert (await client.get("/v1/foreign")).status_code == 500
 
 
 async def test_the_openapi_document_names_every_problem(service: Sample) -> None:
