@@ -26,6 +26,7 @@ customers = Table(
     Column("status", Text, nullable=False),
     Column("partner_id", Uuid),
     Column("language", Text, nullable=False),
+    Index("ix_customers_partner_id", "partner_id"),
 )
 
 suppliers = Table(

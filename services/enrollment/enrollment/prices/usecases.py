@@ -163,9 +163,9 @@ class Ground:
         return offer(self.course, person.payer, self.sites, person.terms, today)
 
 
-# The tables of people, copies and seats are read here together, so that an offer costs one round trip.
-_GROUND = text(
-    """
+# The tables of people, copies and seats are read here together, so that an offer costs one round trip. One person
+# has a statement of its own: the number of rows is known then, and the server keeps its plan.
+_GROUND = """
     select asked.person_id as asked_id, p.id as person_id, p.status, p.email, p.manager_id,
         m.email as manager_email, p.partner_id, pa.status as partner_status, pa.wallet,
         p.customer_id, cu.status as customer_status,
@@ -176,7 +176,7 @@ _GROUND = text(
         ss.capacity, ss.taken,
         (cast(:session_id as uuid) is null and exists (
             select from sessions x where x.course_id = c.id and x.status = 'open')) as has_sessions
-    from unnest(cast(:person_ids as uuid[])) with ordinality as asked(person_id, n)
+    from {asked}
     left join people p on p.id = asked.person_id
     left join people m on m.id = p.manager_id
     left join partners pa on pa.id = p.partner_id
@@ -193,15 +193,21 @@ _GROUND = text(
                 or (t.customer_id = p.customer_id and t.supplier_id = c.supplier_id))
     ) t on true
     order by asked.n
-    """
+"""
+_GROUND_OF_ONE = text(_GROUND.format(asked="(select cast(:person_id as uuid) as person_id, 1 as n) as asked"))
+_GROUND_OF_MANY = text(
+    _GROUND.format(asked="unnest(cast(:person_ids as uuid[])) with ordinality as asked(person_id, n)")
 )
 
 
 async def ground(db: Session, course_id: UUID, session_id: UUID | None, person_ids: Sequence[UUID]) -> Ground | None:
     """What is known and may be seen; None without the course. People that are not seen are left out."""
-    rows = (
-        await db.execute(_GROUND, {"person_ids": list(person_ids), "course_id": course_id, "session_id": session_id})
-    ).all()
+    asked = {"course_id": course_id, "session_id": session_id}
+    if len(person_ids) == 1:
+        found = await db.execute(_GROUND_OF_ONE, {**asked, "person_id": person_ids[0]})
+    else:
+        found = await db.execute(_GROUND_OF_MANY, {**asked, "person_ids": list(person_ids)})
+    rows = found.all()
     if not rows or rows[0].course_id is None:
         return None
     first = rows[0]
