@@ -217,6 +217,16 @@ class Suite(Tandem):
         await self.settle()
         return customer
 
+    async def agreement(self) -> dict[str, Any]:
+        """The current version of the suppliers' agreement; the first one is published here."""
+        current = await self.call("GET", "catalog", "/v1/agreements/current")
+        if current.status_code == 404:
+            current = await self.call(
+                "POST", "catalog", "/v1/agreements", {"title": "Self-service agreement", "text": "We agree."}
+            )
+        found: dict[str, Any] = current.json()
+        return found
+
     async def supplier(self, *, sites: Iterable[str] = ("public", "customer_portal/*")) -> dict[str, Any]:
         """A supplier that went through its onboarding up to its first course (CAT-2)."""
         name = f"Supplier {uuid4().hex[:6]}"
@@ -241,7 +251,7 @@ class Suite(Tandem):
         supplier["user"] = user
         at = f"/v1/suppliers/{supplier['supplier_id']}"
         await self.put("catalog", f"{at}/sites", {"sites": list(sites)})
-        agreement = await self.get("catalog", "/v1/agreements/current")
+        agreement = await self.agreement()
         await self.post(
             "catalog", f"{at}/agreement", {"version": agreement["version"], "accepted_by": "Sam Supplier"}, by=user
         )
