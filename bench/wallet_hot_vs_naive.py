@@ -159,13 +159,18 @@ async def _charge(db: asyncpg.pool.PoolConnectionProxy, partner_id: UUID) -> Non
         if wallet is None or wallet["available"] < PRICE:
             raise NotExact("the naive wallet is empty")
         cause, number = uuid7(), wallet["last_number"]
-        await db.executemany(
+        await db.execute(
             "insert into entries (partner_id, number, cause_id, kind, account, credits, balance_after, actor, reason,"
-            " at) values ($1, $2, $3, 'capture', $4, $5, $6, 'admin', 'enrollment.approved', now())",
-            [
-                (partner_id, number + 1, cause, "available", -PRICE, wallet["available"] - PRICE),
-                (partner_id, number + 2, cause, "spent", PRICE, wallet["spent"] + PRICE),
-            ],
+            " at) values ($1, $2, $3, 'capture', 'available', $4, $5, 'admin', 'enrollment.approved', now()),"
+            " ($1, $6, $3, 'capture', 'spent', $7, $8, 'admin', 'enrollment.approved', now())",
+            partner_id,
+            number + 1,
+            cause,
+            -PRICE,
+            wallet["available"] - PRICE,
+            number + 2,
+            PRICE,
+            wallet["spent"] + PRICE,
         )
         await db.execute(
             "update wallets set available = available - $2, spent = spent + $2, last_number = last_number + 2,"
