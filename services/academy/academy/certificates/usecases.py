@@ -62,7 +62,8 @@ async def issue_certificates(db: Session, events: Sequence[EnrollmentCompleted])
     partners = await _partners_by_id(db, (e.partner_id for e in wanted.values() if e.partner_id))
     early: list[wait_for] = []
     rows: list[dict[str, Any]] = []
-    for event in wanted.values():
+    # In one order everywhere, so that two replicas wait for each other instead of dead-locking.
+    for event in sorted(wanted.values(), key=lambda e: e.enrollment_id):
         course, person = courses.get(event.course_id), people.get(event.person_id)
         partner = partners.get(event.partner_id) if event.partner_id else None
         if course is None:
