@@ -6,8 +6,9 @@ Each connection has one request under way and sends its next as soon as the answ
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -45,7 +46,7 @@ def post(url: str, path: str, token: str, body: object, **headers: str) -> bytes
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
-async def send(url: str, requests: Iterable[bytes], connections: int) -> Load:
+async def send(url: str, requests: Sequence[bytes], connections: int, within_s: float = 120) -> Load:
     """Send all, over so many connections, and wait for every answer."""
     load, waiting, loop = Load(), iter(requests), asyncio.get_running_loop()
     host, _, port = urlsplit(url).netloc.partition(":")
@@ -53,7 +54,8 @@ async def send(url: str, requests: Iterable[bytes], connections: int) -> Load:
         await loop.create_connection(lambda: _Connection(waiting, load, loop.create_future()), host, int(port))
         for _ in range(connections)
     ]
-    await asyncio.gather(*(connection.ended for _, connection in opened))
+    async with asyncio.timeout(within_s):
+        await asyncio.gather(*(connection.ended for _, connection in opened))
     return load
 
 
@@ -65,8 +67,7 @@ class _Connection(asyncio.Protocol):
         self.ended = ended
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._next()
 
     def _next(self) -> None:

@@ -6,7 +6,7 @@ from statistics import median
 
 from bench.load import post, send
 from bench.results import Result
-from bench.world import World
+from bench.world import World, per_enrollment
 
 REQUESTS = 3_000
 WARM_UP = 200
@@ -15,14 +15,13 @@ CONNECTIONS = 32
 
 async def run(world: World) -> list[Result]:
     await associate(world, WARM_UP)
-    client = time.process_time()
-    began = time.perf_counter()
+    cpu, client, began = world.cpu_s(), time.process_time(), time.perf_counter()
     times_ms = await associate(world, REQUESTS)
     took = time.perf_counter() - began
-    client = time.process_time() - client
+    cpu, client = world.cpu_s() - cpu, time.process_time() - client
     note = (
         f"{REQUESTS} over {CONNECTIONS} connections, answered in {median(times_ms):.0f} ms p50;"
-        f" the client took {client / took:.0%} of a core"
+        f" {per_enrollment(cpu, REQUESTS)}, client {client * 1000 / REQUESTS:.2f}"
     )
     return [Result("main_job_http_per_s", REQUESTS / took, "enrollments/s", target=300, note=note)]
 

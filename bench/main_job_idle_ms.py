@@ -20,7 +20,7 @@ async def run(world: World) -> list[Result]:
         {"person_id": person_id, "course_id": course_id, "way": "associated"}
         for person_id in world.people[: REQUESTS + WARM_UP]
     ]
-    requests = (post(url, "/v1/enrollments", token, wish, Prefer="wait=5") for wish in wishes)
+    requests = [post(url, "/v1/enrollments", token, wish, Prefer="wait=5") for wish in wishes]
     load = await send(url, requests, connections=1)
     if any(orjson.loads(body).get("state") != "confirmed" for body in load.bodies):
         raise RuntimeError(f"not all are confirmed: {load.statuses}; the last said {load.bodies[-1]!r}")

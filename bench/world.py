@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,7 +28,7 @@ class World(Suite):
 
     partner_id: UUID
     admin: str
-    people: list[UUID]
+    people: list[str]
 
     async def populate(self) -> None:
         """Make the partner and import its people, as its admin would."""
@@ -52,7 +53,7 @@ class World(Suite):
             raise RuntimeError(f"not everybody was imported: {job}")
         await self.settle(within_s=300)
         found = await self.rows("enrollment", "select id from people where partner_id = $1", self.partner_id)
-        self.people = [row["id"] for row in found]
+        self.people = [str(row["id"]) for row in found]
 
     async def new_course(self) -> str:
         """A course nobody is on yet, for a few credits."""
@@ -71,9 +72,9 @@ class World(Suite):
                     raise RuntimeError(f"not all are confirmed: {found}")
                 await asyncio.sleep(0.1)
 
-    def cpu_s(self) -> float:
-        """CPU seconds that services, broker and database have used so far, ended backends included."""
-        return sum(map(_cpu_s, self._daemons()))
+    def cpu_s(self) -> Counter[str]:
+        """CPU seconds used so far by each service, the broker and the database, ended backends included."""
+        return Counter({daemon.name: _cpu_s(daemon) for daemon in self._daemons()})
 
     def _daemons(self) -> list[Daemon]:
         parts = self.processes.parts
@@ -94,6 +95,12 @@ def _cpu_s(daemon: Daemon) -> float:
         # A child that has ended is in its parent's figures only.
         total += used.user + used.system + used.children_user + used.children_system
     return total
+
+
+def per_enrollment(cpu_s: Counter[str], enrollments: int) -> str:
+    """Who used how much, the largest first."""
+    shares = [f"{name} {seconds * 1000 / enrollments:.2f}" for name, seconds in cpu_s.most_common(8)]
+    return f"CPU ms each: {', '.join(shares)}"
 
 
 @contextmanager
