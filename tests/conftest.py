@@ -1,6 +1,7 @@
 """One running suite for all stories; each story makes its own partners, people and courses in it."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -9,8 +10,8 @@ from tests.suite import Suite
 
 
 @pytest.fixture(scope="session")
-def running(request: pytest.FixtureRequest) -> Iterator[processes.Suite]:
-    with processes.suite(request.config.rootpath / ".stack" / "flows") as running:
+def running(request: pytest.FixtureRequest, parts: Any) -> Iterator[processes.Suite]:
+    with processes.suite(request.config.rootpath / ".stack" / "flows", parts=parts) as running:
         yield running
 
 

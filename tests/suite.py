@@ -255,7 +255,8 @@ class Suite(Tandem):
         await self.post(
             "catalog", f"{at}/agreement", {"version": agreement["version"], "accepted_by": "Sam Supplier"}, by=user
         )
-        conditions = [c["id"] for c in (await self.get("catalog", f"{at}/services/enrollments"))["conditions"]]
+        service = await self.get("catalog", "/v1/services/enrollments")
+        conditions = [condition["id"] for condition in service["conditions"]]
         await self.put("catalog", f"{at}/services/enrollments", {"on": True, "conditions": conditions}, by=user)
         return supplier
 

@@ -57,7 +57,7 @@ async def outcome(suite: Suite, partner: Mapping[str, Any], course: Mapping[str,
         "states": {row["state"]: row["n"] for row in states},
         "available": (await suite.wallet(partner["partner_id"]))["available"],
         "learnings": len(open_),
-        "ledger": (await suite.get("billing", "/v1/ledger/check"))["sum"],
+        "ledger": (await suite.get("billing", "/v1/ledger/check"))["total"],
     }
 
 

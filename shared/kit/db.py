@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import MetaData, Table, event
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, SessionTransaction
 from sqlalchemy.orm import Session as SyncSession
@@ -73,15 +74,22 @@ def asyncpg_url(url: str) -> str:
 
 
 def _engine(url: str, name: str, pool: int) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         asyncpg_url(url),
         pool_size=pool,
         max_overflow=0,
         pool_timeout=10,
-        pool_pre_ping=False,  # a lost connection fails one request and empties the pool; a ping would cost each
         pool_recycle=1800,
         connect_args={"server_settings": {"application_name": name, "jit": "off"}, "timeout": 10},
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
+    """A connection that the server has closed meanwhile is replaced; asyncpg knows without asking."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("closed by the server")
 
 
 def _sessions(engine: AsyncEngine, settings: ServiceSettings) -> async_sessionmaker[AsyncSession]:

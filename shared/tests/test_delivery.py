@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
 
+import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from pydantic_settings import SettingsConfigDict
@@ -463,3 +464,17 @@ async def test_a_poison_record_in_kafka_is_parked_and_its_neighbours_are_deliver
     assert {300_000, 2_000_000} <= sizes
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_connection_that_the_server_closed_costs_no_request(sample: Running) -> None:
+    mine = await sample.value("select pg_backend_pid()")
+    other = await asyncpg.connect(sample.service.settings.worker_database_url)
+    await other.execute(f"select pg_terminate_backend({mine})")
+
+    async def gone() -> bool:
+        return not await other.fetchval(f"select count(*) from pg_stat_activity where pid = {mine}")
+
+    await eventually(gone)
+    await other.close()
+
+    assert await sample.value("select pg_backend_pid()") != mine
