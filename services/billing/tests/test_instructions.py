@@ -218,6 +218,18 @@ async def test_a_changed_price_that_overtakes_the_approval_is_the_one_instructed
     assert await nets(billing) == [(1, [80_00, 0])]
 
 
+async def test_prices_changed_by_several_consumers_at_once_end_with_the_newest(billing: Running, sides: Sides) -> None:
+    anna = uuid7()
+    await billing.deliver(sides.approved(anna))
+
+    changes = [sides.repriced(anna, version * 10_00, version) for version in range(2, 8)]
+    await asyncio.gather(*(billing.deliver(change) for change in changes))
+
+    told = await nets(billing)
+    assert [revision for revision, _ in told] == list(range(1, len(told) + 1))
+    assert told[-1][1] == [70_00, 0]
+
+
 async def test_what_needs_no_invoice_gets_no_instruction(billing: Running, sides: Sides) -> None:
     await billing.deliver(
         sides.approved(uuid7(), payment="none"),
