@@ -84,6 +84,7 @@ async def test_opening_the_link_changes_nothing_and_its_button_approves_once(wor
     assert re.fullmatch(rf"link:[0-9a-f-]+, sent to {MANAGER}", now["history"][-1]["by"])
     await world.charged(made)
     assert await world.topics() == ["enrollment.requested", "enrollment.approved", "enrollment.confirmed"]
+    assert [m["subject"] for m in await mails_to(world, LEARNER)] == ["Your place is confirmed: Giving Feedback"]
 
 
 async def test_without_a_manager_every_admin_is_asked_and_the_first_answer_counts(world: World) -> None:
@@ -103,6 +104,8 @@ async def test_without_a_manager_every_admin_is_asked_and_the_first_answer_count
     assert (now["state"], now["history"][-1]["why"]) == ("declined", "Not this year")
     (fact,) = await world.running.published(EnrollmentDeclined)
     assert fact.reason == "Not this year"
+    (told,) = await mails_to(world, LEARNER)
+    assert (told["subject"], "Not this year" in told["text"]) == ("Your request was declined: Giving Feedback", True)
 
 
 async def test_a_customers_admins_are_asked_before_its_partners(world: World) -> None:

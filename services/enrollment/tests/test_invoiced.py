@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 from typing import Any
+from uuid import UUID
 
 from kit.testing import problem
 from schemas.enrollment import EnrollmentApproved, EnrollmentCancelled, EnrollmentCompleted, EnrollmentMoved
@@ -198,6 +199,9 @@ async def test_the_suppliers_link_cancels_only_with_a_reason(world: World) -> No
 async def test_a_supplier_sees_its_own_enrollments_once_they_are_approved(world: World) -> None:
     made = await place(world, session=world.session())
     other = await world.supplier(users=["eve@other.example"])
+    course = await world.supplier_course(UUID(made["supplier_id"]))
+    person = await world.person(customer_id=UUID(made["customer_id"]))
+    await world.enrolled(person, course, "requested")
 
     mine = await world.running.get("/v1/enrollments", email=SUPPLIER)
     theirs = await world.running.get(f"/v1/enrollments/{made['enrollment_id']}", email="eve@other.example")

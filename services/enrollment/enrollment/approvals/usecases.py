@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from enrollment.approvals.words import words_in
-from enrollment.enrollments.rules import Enrollment
+from enrollment.enrollments.rules import Enrollment, State
 from enrollment.moment import Moment
 from enrollment.money import readable
 from kit import links, mail
@@ -161,3 +161,36 @@ def _nobody(support: str, a: Asked) -> mail.Mail:
         matter=f"enrollment/{a.enrollment.id}",
         event="nobody-to-ask",
     )
+
+
+_ASKERS = text(
+    "select e.id, p.email, p.language, coalesce(c.title, '?') as course"
+    " from unnest(cast(:ids as uuid[]), cast(:people as uuid[]), cast(:courses as uuid[]))"
+    " as e(id, person_id, course_id)"
+    " join people p on p.id = e.person_id and p.status = 'active'"
+    " left join courses c on c.id = e.course_id"
+)
+
+
+async def inform(db: Session, decided: Iterable[Enrollment]) -> None:
+    """Mail those who asked what became of it. Who was associated by others, or ended it itself, gets none."""
+    by_id = {e.id: e for e in decided if e.way == "requested" and f"news_{e.state}" in words_in(None)}
+    if not by_id:
+        return
+    found = await db.execute(
+        _ASKERS,
+        {
+            "ids": list(by_id),
+            "people": [e.person_id for e in by_id.values()],
+            "courses": [e.course_id for e in by_id.values()],
+        },
+    )
+    await mail.send_many(db, [_news(by_id[row.id], row.email, row.course, words_in(row.language)) for row in found])
+
+
+def _news(e: Enrollment, to: str, course: str, words: Mapping[str, str]) -> mail.Mail:
+    subject = words[f"news_{e.state}"].format(course=course)
+    # A refusal's reason is a code of ours; what people wrote is for people.
+    why = e.history[-1].get("why") if e.state in (State.DECLINED, State.CANCELLED) else None
+    body = f"{subject}.\n" + (f"\n{words['why'].format(why=why)}\n" if why else "")
+    return mail.Mail(to, subject, body, matter=f"enrollment/{e.id}", event=e.state.value)

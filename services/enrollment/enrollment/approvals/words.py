@@ -1,4 +1,4 @@
-"""What those who decide read, in their language."""
+"""What those who decide, and those who asked, read in their language."""
 
 from collections.abc import Mapping
 
@@ -29,6 +29,12 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "expired": "The request has expired.",
         "refused": "The request could not be met.",
         "cancelled": "Approved, and cancelled later.",
+        "news_confirmed": "Your place is confirmed: {course}",
+        "news_refused": "Your request could not be met: {course}",
+        "news_declined": "Your request was declined: {course}",
+        "news_expired": "Your request has expired: {course}",
+        "news_cancelled": "Your place was cancelled: {course}",
+        "why": "Reason: {why}",
     },
     "nl": {
         "subject": "{person} vraagt een plaats aan: {course}",
@@ -54,6 +60,12 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "expired": "De aanvraag is vervallen.",
         "refused": "Aan de aanvraag kon niet worden voldaan.",
         "cancelled": "Goedgekeurd, en later geannuleerd.",
+        "news_confirmed": "Uw plaats is bevestigd: {course}",
+        "news_refused": "Aan uw aanvraag kon niet worden voldaan: {course}",
+        "news_declined": "Uw aanvraag is afgewezen: {course}",
+        "news_expired": "Uw aanvraag is vervallen: {course}",
+        "news_cancelled": "Uw plaats is geannuleerd: {course}",
+        "why": "Reden: {why}",
     },
     "it": {
         "subject": "{person} chiede un posto: {course}",
@@ -79,6 +91,12 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "expired": "La richiesta è scaduta.",
         "refused": "La richiesta non ha potuto essere accolta.",
         "cancelled": "Approvata, e poi annullata.",
+        "news_confirmed": "Il suo posto è confermato: {course}",
+        "news_refused": "La sua richiesta non ha potuto essere accolta: {course}",
+        "news_declined": "La sua richiesta è stata rifiutata: {course}",
+        "news_expired": "La sua richiesta è scaduta: {course}",
+        "news_cancelled": "Il suo posto è stato annullato: {course}",
+        "why": "Motivo: {why}",
     },
 }
 

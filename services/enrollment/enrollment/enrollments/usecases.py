@@ -11,6 +11,7 @@ from sqlalchemy import Select
 from sqlalchemy.exc import IntegrityError
 
 from enrollment.approvals.rules import expires_at, remind_at
+from enrollment.approvals.usecases import inform
 from enrollment.enrollments import rows
 from enrollment.enrollments.access import seen_by
 from enrollment.enrollments.facts import fact_of, moved_fact
@@ -350,7 +351,7 @@ def _refuse(changes: Changes, e: Enrollment, problem: Refused, at: Moment) -> No
 
 
 async def write(db: Session, changes: Changes, seated_before: dict[UUID, UUID | None]) -> None:
-    """Write what changed, give seats back, announce, and wake those who wait for an outcome.
+    """Write what changed, give seats back, announce, tell who asked, and wake those who wait for an outcome.
 
     `seated_before`: the sessions of the enrollments that were open when they were read.
     """
@@ -365,6 +366,8 @@ async def write(db: Session, changes: Changes, seated_before: dict[UUID, UUID | 
     )
     await seats.give_back(db, freed)
     outbox.add(db, *changes.events)
+    # Who ends it itself knows.
+    await inform(db, (e for e in changes.among(changes.moved) if e.history[-1].get("as") != By.PERSON))
     # Nobody waits for one member of a class: its caller asks for the whole.
     await notify.notify(db, *(f"enrollment/{e.id}" for e in changes.among(changes.moved) if e.batch_id is None))
 
