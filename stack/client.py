@@ -97,6 +97,29 @@ class Tandem:
         return await self.http.post(url, data={"action": action, **fields})
 
 
+class WithMailpit(Tandem):
+    """A suite whose mailbox is Mailpit, as in docker-compose.yml."""
+
+    async def mails(self, **query: str) -> list[dict[str, Any]]:
+        wanted = " ".join(f'{name}:"{value}"' for name, value in query.items() if name in ("to", "subject"))
+        at = f"{self.mailbox}/api/v1"
+        search = {"query": wanted or "before:2999-01-01", "limit": query.get("limit", "100")}
+        found = ok(await self.http.get(f"{at}/search", params=search)).json()["messages"]
+        bodies = [ok(await self.http.get(f"{at}/message/{message['ID']}")).json() for message in found]
+        return [
+            {
+                "id": body["ID"],
+                "from": body["From"]["Address"],
+                "to": [to["Address"] for to in body["To"]],
+                "subject": body["Subject"],
+                "text": body["Text"].replace("\r\n", "\n"),
+                "html": body["HTML"] or None,
+                "at": message["Created"],
+            }
+            for message, body in zip(found, bodies, strict=True)
+        ]
+
+
 def ok(answer: httpx.Response) -> httpx.Response:
     if not answer.is_success:
         request = answer.request

@@ -5,12 +5,14 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import cast
 
 import pytest
 
+from stack import processes
 from stack.client import WithMailpit
-from stack.composed import STOP_WITHIN_S, Composed, composed
+from stack.composed import Composed, composed
 from stack.containers import docker_host
 from stack.places import ROOT
 from stack.processes import SERVICES
@@ -35,9 +37,20 @@ def tandem() -> Iterator[Composed]:
 
 @pytest.fixture
 async def suite(tandem: Composed) -> AsyncIterator[InCompose]:
-    suite = InCompose(tandem)
+    suite = InCompose(cast(processes.Suite, tandem))
     yield suite
     await suite.aclose()
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Print what a reader of the proof wants to know, whatever pytest captures."""
+
+    def say(what: str) -> None:
+        with capsys.disabled():
+            print(f"\n{what}", flush=True)  # noqa: T201
+
+    return say
 
 
 @pytest.mark.parametrize(
@@ -52,7 +65,7 @@ async def suite(tandem: Composed) -> AsyncIterator[InCompose]:
         "tests/test_association.py tests/test_crashes.py",
     ],
 )
-def test_integration_tests_hold_on_the_official_images(tests: str) -> None:
+def test_integration_tests_hold_on_the_official_images(tests: str, say: Callable[[str], None]) -> None:
     docker_host()
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-m", "not slow", *tests.split()],
@@ -65,12 +78,14 @@ def test_integration_tests_hold_on_the_official_images(tests: str) -> None:
         text=True,
         check=False,
     )
-    print(tests, "on containers:", ended.stdout.splitlines()[-1])
+    say(f"on containers, {tests}: {ended.stdout.splitlines()[-1]}")
     assert ended.returncode == 0, ended.stdout[-6000:]
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_runs_small_as_nobody_on_a_file_system_it_cannot_write(tandem: Composed, name: str) -> None:
+def test_a_service_runs_small_as_nobody_on_a_file_system_it_cannot_write(
+    tandem: Composed, name: str, say: Callable[[str], None]
+) -> None:
     service = tandem.service(name)
 
     assert service.state()["Health"]["Status"] == "healthy"
@@ -81,7 +96,7 @@ def test_a_service_runs_small_as_nobody_on_a_file_system_it_cannot_write(tandem:
         assert status != 0, place
         assert "Read-only file system" in said
     image, base = (tandem.project.engine.images.get(i).attrs["Size"] for i in (f"tandem-{name}", "python:3.11-slim"))
-    print(f"image tandem-{name}: {image / 1e6:.0f} MB, {(image - base) / 1e6:.0f} MB of it on top of python's")
+    say(f"image tandem-{name}: {image / 1e6:.0f} MB, {(image - base) / 1e6:.0f} MB of it on top of python's")
     assert image - base < OWN_MB_MAX * 1e6
 
 
@@ -137,11 +152,10 @@ async def test_a_container_killed_in_the_middle_comes_back_and_loses_nothing(sui
 def test_a_service_told_to_stop_ends_by_itself(tandem: Composed, name: str) -> None:
     service = tandem.service(name)
 
-    service.stop()
+    service.stop()  # A SIGKILL, for taking too long, would make the status 137.
 
     state = service.state()
     assert (state["Status"], state["ExitCode"], state["OOMKilled"]) == ("exited", 0, False), service.said()
-    # docker's SIGKILL would have come after STOP_WITHIN_S, and made the status 137.
 
 
 @pytest.mark.parametrize("name", SERVICES)
