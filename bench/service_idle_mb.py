@@ -1,10 +1,14 @@
-"""Resident memory of each service, role `all`, after the work of the other benchmarks, once all is quiet."""
+"""Resident memory of each service, role `all`, with the demo's data set loaded through the APIs and after the
+work of the benchmarks before it, once all is quiet."""
 
 from bench.results import Result
 from bench.world import World
+from demo import load
+from demo.__main__ import folder
 
 
 async def run(world: World) -> list[Result]:
+    await load.everything(world, folder())
     await world.settle(within_s=300)
     found = {}
     for name, service in world.processes.services.items():
