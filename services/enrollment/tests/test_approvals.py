@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from kit.testing import problem
-from schemas.enrollment import EnrollmentDeclined, EnrollmentExpired, EnrollmentRequested
+from schemas.enrollment import EnrollmentApproved, EnrollmentDeclined, EnrollmentExpired, EnrollmentRequested
 from services.enrollment.tests.world import PARTNER_ADMIN, World
 
 LEARNER = "lena@people.example"
@@ -82,6 +82,8 @@ async def test_opening_the_link_changes_nothing_and_its_button_approves_once(wor
     now = await world.enrollment(made)
     assert (now["state"], now["step"]["waiting_for"]) == ("approved", "credits.charged")
     assert re.fullmatch(rf"link:[0-9a-f-]+, sent to {MANAGER}", now["history"][-1]["by"])
+    (fact,) = await world.running.published(EnrollmentApproved)
+    assert re.fullmatch("link:[0-9a-f-]+", fact.approved_by)  # addresses of people stay out of events
     await world.charged(made)
     assert await world.topics() == ["enrollment.requested", "enrollment.approved", "enrollment.confirmed"]
     assert [m["subject"] for m in await mails_to(world, LEARNER)] == ["Your place is confirmed: Giving Feedback"]

@@ -25,7 +25,7 @@ async def test_an_association_is_approved_by_itself_and_confirmed_by_the_charge(
     assert await world.topics() == ["enrollment.approved"]
     (fact,) = await world.running.published(EnrollmentApproved)
     assert (str(fact.enrollment_id), fact.credits, fact.version) == (made["enrollment_id"], 5, 1)
-    assert (str(fact.partner_id), fact.approved_by) == (person["partner_id"], f"user:{PARTNER_ADMIN}")
+    assert (str(fact.partner_id), fact.approved_by) == (person["partner_id"], f"user:sub-{PARTNER_ADMIN}")
 
     await world.charged(made)
 

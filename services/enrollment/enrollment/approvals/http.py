@@ -42,7 +42,7 @@ async def act(db: Session, link: Link, action: str, note: str, now: datetime) ->
     """The answer of whoever holds the link; the first of all answers counts."""
     e = await by_id(db, link.matter_id, lock=True)
     approve = action == "approve"
-    await decide(db, e, moment(db, now), approve=approve, by=link.actor, why=note or None)
+    await decide(db, e, moment(db, now), approve=approve, by=link.actor, signature=f"link:{link.id}", why=note or None)
     return words_in(link.language)["approved" if approve else "declined"]
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy import Select, Text, Uuid, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from enrollment.enrollments.access import signature
 from enrollment.enrollments.usecases import Wish, enrol_class
 from enrollment.pace import moment
 from enrollment.prices.usecases import Person
@@ -40,12 +41,20 @@ class ClassOptions(BaseModel):
 
     course_id: UUID
     session_id: UUID | None = None
+    signature: str
+    """Who put it there, as events may say it."""
 
 
 async def _apply(db: Session, job: BulkJob, rows: Sequence[BulkRow[ClassRow]]) -> list[Outcome]:
     options = ClassOptions.model_validate(job.options)
     wish = Wish(
-        options.course_id, options.session_id, "associated", by=job.actor, may=belongs_to(job.tenant), batch_id=job.id
+        options.course_id,
+        options.session_id,
+        "associated",
+        by=job.actor,
+        signature=options.signature,
+        may=belongs_to(job.tenant),
+        batch_id=job.id,
     )
     ids = [row.data.person_id for row in rows]
     made = await enrol_class(db, ids, wish, moment(db, job.now))
@@ -77,8 +86,10 @@ async def submit(
 ) -> UUID:
     """Start a class; its people are put on the course in the background. A person named twice counts once."""
     people = [ClassRow(person_id=person_id) for person_id in dict.fromkeys(person_ids)]
-    options = ClassOptions(course_id=course_id, session_id=session_id).model_dump(mode="json")
-    return await bulk.submit(db, CLASSES, people, tenant=caller.tenant, actor=caller.actor, options=options)
+    options = ClassOptions(course_id=course_id, session_id=session_id, signature=signature(caller))
+    return await bulk.submit(
+        db, CLASSES, people, tenant=caller.tenant, actor=caller.actor, options=options.model_dump()
+    )
 
 
 @dataclass(frozen=True, slots=True)

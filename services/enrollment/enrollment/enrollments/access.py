@@ -48,3 +48,9 @@ def acting_as(caller: Principal, is_own: bool) -> By:
     if caller.tenant_kind == "supplier":
         return By.SUPPLIER
     return By.PARTNER if caller.tenant_kind == "partner" or caller.through_partner else By.MANAGER
+
+
+def signature(caller: Principal) -> str:
+    """Who acts, as an event may say it: by the issuer's id of them, since addresses of people stay here."""
+    through = f" of partner/{caller.through_partner}" if caller.through_partner else ""
+    return f"user:{caller.identity.subject}{through}"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from enrollment.approvals.usecases import NobodyToAsk, ask, check_somebody, may_decide
 from enrollment.enrollments import usecases
-from enrollment.enrollments.access import EVERYBODY, STAFF, acting_as, may_enrol
+from enrollment.enrollments.access import EVERYBODY, STAFF, acting_as, may_enrol, signature
 from enrollment.enrollments.rules import MACHINE_STEPS, By, Enrollment, State, WaitsFor
 from enrollment.enrollments.usecases import (
     CREATION_REFUSALS,
@@ -139,8 +139,12 @@ def price_out(price: Any) -> PriceOut | None:
     return PriceOut(**asdict(price), customer_pays=price.customer_pays, supplier_keeps=price.supplier_keeps)
 
 
-def shown(e: Enrollment) -> EnrollmentOut:
+def shown(e: Enrollment, caller: Principal) -> EnrollmentOut:
+    """As the caller may see it: a supplier learns when it moved, and not who asked and decided."""
     settled = e.settlement
+    history = e.history
+    if caller.tenant_kind == "supplier":
+        history = tuple({k: v for k, v in entry.items() if k in ("state", "at", "as")} for entry in history)
     return EnrollmentOut(
         enrollment_id=e.id,
         state=e.state.value,
@@ -153,7 +157,7 @@ def shown(e: Enrollment) -> EnrollmentOut:
             credits_returned=settled.credits_returned,
             price_kept=price_out(settled.price_kept),
         ),
-        history=list(e.history),
+        history=list(history),
         **{name: getattr(e, name) for name in _SAME},
     )
 
@@ -183,6 +187,7 @@ async def post_enrollment(
         body.session_id,
         body.way,
         by=caller.actor,
+        signature=signature(caller),
         may=may_enrol(caller, body.way),
         offer_version=body.offer_version,
     )
@@ -211,7 +216,7 @@ async def post_enrollment(
     if not decided(made):
         response.status_code = 202
         response.headers["Retry-After"] = "1" if made.waits_for in MACHINE_STEPS else "3600"
-    return shown(made)
+    return shown(made, caller)
 
 
 @router.get("", dependencies=[needs(*EVERYBODY, "supplier_user")])
@@ -240,7 +245,7 @@ async def get_enrollments(
         "batch_id": batch_id,
     }
     query, order = usecases.listed(caller, {k: v for k, v in asked.items() if v is not None})
-    return await page(db, query, order, window, lambda row: shown(usecases.from_row(row)))
+    return await page(db, query, order, window, lambda row: shown(usecases.from_row(row), caller))
 
 
 @router.get(
@@ -250,7 +255,7 @@ async def get_enrollments(
 )
 async def get_enrollment(enrollment_id: UUID, caller: Caller, db: Db) -> EnrollmentOut:
     """One enrollment: its state, the step it is at, and everything that happened to it."""
-    return shown(await usecases.get(db, enrollment_id, caller))
+    return shown(await usecases.get(db, enrollment_id, caller), caller)
 
 
 class ReasonIn(BaseModel):
@@ -302,7 +307,12 @@ async def _decide(
     if not await may_decide(db, caller, e):
         raise NotTheirs("Its manager decides; without one, the customer's or the partner's admins.")
     why = body.reason if body else None
-    return shown(await usecases.decide(db, e, moment(db), approve=approve, by=caller.actor, why=why))
+    return shown(
+        await usecases.decide(
+            db, e, moment(db), approve=approve, by=caller.actor, signature=signature(caller), why=why
+        ),
+        caller,
+    )
 
 
 @router.post(
@@ -315,7 +325,7 @@ async def post_withdraw(enrollment_id: UUID, caller: Caller, db: Db, once: Once)
     e, by = await locked(db, enrollment_id, caller)
     if by is not By.PERSON and not caller.has(*STAFF, "partner_admin", "customer_admin", "hr"):
         raise NotTheirs("The person itself withdraws; a manager declines.")
-    return shown(await usecases.withdraw(db, e, moment(db), by=caller.actor))
+    return shown(await usecases.withdraw(db, e, moment(db), by=caller.actor), caller)
 
 
 @router.post(
@@ -330,7 +340,7 @@ async def post_cancel(
     where the supplier cancels, all goes back (ENR-8)."""
     e, as_ = await locked(db, enrollment_id, caller)
     why = body.reason if body else None
-    return shown(await usecases.cancel(db, e, moment(db), by=caller.actor, as_=as_, why=why))
+    return shown(await usecases.cancel(db, e, moment(db), by=caller.actor, as_=as_, why=why), caller)
 
 
 class MoveIn(BaseModel):
@@ -347,7 +357,7 @@ async def post_move(enrollment_id: UUID, body: MoveIn, caller: Caller, db: Db, o
     """Move a confirmed place to another session of the same course; the seats are exchanged."""
     e, _ = await locked(db, enrollment_id, caller)
     moved = await usecases.move(db, e, body.session_id, moment(db), by=caller.actor, why=body.reason)
-    return shown(moved)
+    return shown(moved, caller)
 
 
 @router.post(
@@ -358,4 +368,4 @@ async def post_move(enrollment_id: UUID, body: MoveIn, caller: Caller, db: Db, o
 async def post_complete(enrollment_id: UUID, caller: Caller, db: Db, once: Once) -> EnrollmentOut:
     """Report that the participant completed the course: its supplier, or platform staff (ACA-5)."""
     e, _ = await locked(db, enrollment_id, caller)
-    return shown(await usecases.complete(db, e, moment(db), by=caller.actor))
+    return shown(await usecases.complete(db, e, moment(db), by=caller.actor), caller)

@@ -175,6 +175,7 @@ class Enrollment:
     remind_at: datetime | None = None
     expires_at: datetime | None = None
     approved_by: str | None = None
+    """As events may carry it, so without an address; the history knows more."""
     approved_at: datetime | None = None
     confirmed_at: datetime | None = None
     completed_at: datetime | None = None

@@ -111,6 +111,8 @@ class Wish:
     way: str
     by: str
     """Who asks or associates, for the record."""
+    signature: str
+    """The same without an address, for events."""
     may: Callable[[Person], bool]
     """Whether that caller may do so for a person. One it may not see does not exist for it."""
     offer_version: str | None = None
@@ -217,7 +219,7 @@ def _bear(made: Made, basis: Ground, person: Person, offered: Offer, wish: Wish,
             step_since=at.now,
             expires_at=expires_at(at.now, at.zone) if asked else None,
             remind_at=remind_at(at.now, at.zone) if at_once else None,
-            approved_by=None if asked else wish.by,
+            approved_by=None if asked else wish.signature,
             approved_at=None if asked else at.now,
             history=(noted(state, at.now, by=wish.by),),
             batch_id=wish.batch_id,
@@ -369,7 +371,7 @@ async def write(db: Session, changes: Changes, seated_before: dict[UUID, UUID | 
     # Who ends it itself knows.
     await inform(db, (e for e in changes.among(changes.moved) if e.history[-1].get("as") != By.PERSON))
     # Nobody waits for one member of a class: its caller asks for the whole.
-    await notify.notify(db, *(f"enrollment/{e.id}" for e in changes.among(changes.moved) if e.batch_id is None))
+    await notify.notify(db, *(f"enrollment/{e.id}" for e in changed if e.batch_id is None))
 
 
 # -- what people decide ---------------------------------------------------------------------------------------
@@ -407,7 +409,7 @@ def _check_requested(e: Enrollment) -> None:
 
 
 async def decide(
-    db: Session, e: Enrollment, at: Moment, *, approve: bool, by: str, why: str | None = None
+    db: Session, e: Enrollment, at: Moment, *, approve: bool, by: str, signature: str, why: str | None = None
 ) -> Enrollment:
     """Approve or decline a request read under lock. The first answer counts; a later one is refused.
 
@@ -420,7 +422,7 @@ async def decide(
     if not approve:
         changes.put(moved(e, State.DECLINED, at, by=by, why=why))
     else:
-        changes.put(moved(e, State.APPROVED, at, by=by, why=why, approved_by=by, approved_at=at.now))
+        changes.put(moved(e, State.APPROVED, at, by=by, why=why, approved_by=signature, approved_at=at.now))
         if e.payment is Payment.NONE:
             changes.put(confirmed(changes.enrollments[e.id], at, by="system"))
     return await _write_one(db, changes, e)

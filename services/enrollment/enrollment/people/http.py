@@ -17,6 +17,7 @@ from enrollment.people.usecases import (
     PartnerNotFound,
     PersonNotFound,
 )
+from kit import audit
 from kit.auth import RoleMissing
 from kit.http import Caller, Db, IfMatch, Items, Once, Page, Router, etag, needs, page, problems
 
@@ -99,6 +100,7 @@ async def post_person(body: PersonIn, caller: Caller, db: Db, once: Once, respon
     elif caller.tenant_kind == "partner" and body.customer_id is None:
         given["partner_id"] = body.partner_id or caller.tenant_id
     person = await usecases.create(db, **given)
+    await audit.record(db, caller.actor, "person.added", subject=f"person/{person.id}")
     response.headers["Location"] = f"/v1/people/{person.id}"
     response.headers["ETag"] = etag(person.version)
     return shown(person)
@@ -151,6 +153,9 @@ async def patch_person(
         check_roles(caller, changes["roles"])
     # `manager_id: null` takes the manager away; for the others null means nothing.
     person = await usecases.edit(db, person, **{k: v for k, v in changes.items() if v is not None or k == "manager_id"})
+    await audit.record(
+        db, caller.actor, "person.changed", subject=f"person/{person_id}", detail={"fields": sorted(changes)}
+    )
     response.headers["ETag"] = etag(person.version)
     return shown(person)
 
@@ -158,4 +163,5 @@ async def patch_person(
 @router.post("/{person_id}/erase", dependencies=[needs("admin", "support")], responses=problems(PersonNotFound))
 async def post_erase(person_id: UUID, caller: Caller, db: Db, once: Once) -> PersonOut:
     """Forget who the person was (PRI-1). Enrollments stay, under the person's id alone."""
+    await audit.record(db, caller.actor, "person.erased", subject=f"person/{person_id}")
     return shown(await usecases.erase(db, await usecases.get(db, person_id, caller, lock=True)))

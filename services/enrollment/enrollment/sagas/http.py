@@ -11,6 +11,7 @@ from enrollment.enrollments.rules import Enrollment
 from enrollment.enrollments.usecases import EnrollmentNotFound, NotOverdue
 from enrollment.moment import Moment
 from enrollment.pace import moment
+from kit import audit
 from kit.http import Caller, Db, Items, Once, Page, Router, needs, page, problems
 
 router = Router(prefix="/v1/sagas", tags=["sagas"], dependencies=[needs(*STAFF)])
@@ -64,6 +65,7 @@ async def post_retry(enrollment_id: UUID, caller: Caller, db: Db, once: Once) ->
     """Announce the step once more. A service that has decided already says so again."""
     at = moment(db)
     e = await usecases.get(db, enrollment_id, caller, lock=True)
+    await audit.record(db, caller.actor, "saga.retried", subject=f"enrollment/{e.id}", detail={"step": e.waits_for})
     return shown(await usecases.retry(db, e, at), at)
 
 
