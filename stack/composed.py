@@ -30,7 +30,7 @@ from stack.processes import SERVICES
 FILE = ROOT / "docker-compose.yml"
 PUBLISHED = (*SERVICES, "postgres", "kafka", "mail", "issuer")
 UP_WITHIN_S = 900.0  # Images are built meanwhile, the first time from nothing.
-READY_WITHIN_S = 90.0
+READY_WITHIN_S = 240.0
 STOP_WITHIN_S = 30
 
 

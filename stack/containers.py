@@ -27,7 +27,7 @@ from stack.places import free_port
 POSTGRES_IMAGE = "postgres:18"
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 HOME_LABEL = "tandem.home"  # The directory of the session a container belongs to.
-START_WITHIN_S = 90.0
+START_WITHIN_S = 180.0
 STOP_WITHIN_S = 20
 
 

@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from demo.__main__ import told
 from stack import processes
 from stack.client import WithMailpit
 from stack.composed import Composed, composed
@@ -130,6 +131,10 @@ async def test_a_person_is_enrolled_charged_and_told(suite: InCompose) -> None:
     assert partner["name"] in told[0]["subject"] + told[0]["text"]
 
 
+async def test_the_demo_holds(suite: InCompose) -> None:
+    await told(dict(suite.urls), suite.issuer, suite.mailbox, WithMailpit)
+
+
 @pytest.mark.parametrize("victim", ["billing", "kafka", "postgres"])
 async def test_a_container_killed_in_the_middle_comes_back_and_loses_nothing(suite: InCompose, victim: str) -> None:
     parts = {"kafka": suite.processes.parts.broker, "postgres": suite.processes.parts.postgres}
@@ -144,7 +149,7 @@ async def test_a_container_killed_in_the_middle_comes_back_and_loses_nothing(sui
     await asyncio.to_thread(doomed.start)
 
     await load
-    await suite.settle(90)
+    await suite.settle(180)
     assert await outcome(suite, partner, course) == EXPECTED
 
 
