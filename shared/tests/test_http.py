@@ -210,6 +210,19 @@ async def test_the_same_key_of_another_caller_is_another_request(
     assert await notes(service, "ours") == 2
 
 
+async def test_the_same_key_for_another_tenant_is_another_request(service: Sample) -> None:
+    for partner_id in (PARTNER, OTHER):
+        token = await service.grant(Role.PARTNER_ADMIN, ("partner", partner_id), "both@a.example")
+    headers = key()
+    answers = []
+    for partner_id in (PARTNER, OTHER):
+        async with service.client(token, **{"Tandem-Tenant": f"partner/{partner_id}"}) as client:
+            answers.append(await client.post("/v1/notes", json={"body": "two tenants"}, headers=headers))
+
+    assert [a.status_code for a in answers] == [201, 201]
+    assert await notes(service, "two tenants") == 2
+
+
 async def test_the_same_request_twice_at_once_acts_once(service: Sample, anna: httpx.AsyncClient) -> None:
     headers = key()
     answers = await asyncio.gather(*(anna.post("/v1/notes", json={"body": "slow"}, headers=headers) for _ in range(4)))

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -141,12 +142,14 @@ async def test_an_expired_link_shows_nothing_and_does_nothing(service: Sample, b
 
 async def test_a_newer_mail_ends_the_older_link_and_no_other(service: Sample, browser: httpx.AsyncClient) -> None:
     note_id, old = await sent(service, body="hello")
+    to_boss = Wanted("approve", note_id, "boss@a.example", now() + timedelta(days=1), version=1)
+    to_deputy = replace(to_boss, recipient="deputy@a.example")
     async with service.database.worker.begin() as db:
-        wanted = [
-            Wanted("approve", note_id, to, now() + timedelta(days=1), version=1)
-            for to in ("boss@a.example", "deputy@a.example")
-        ]
-        newer, deputy = (u.removeprefix("https://sample.example") for u in await create_many(db, wanted))
+        (deputy,) = await create_many(db, [to_deputy])
+    async with service.database.worker.begin() as db:
+        (newer,) = await create_many(db, [to_boss])
+    old, deputy, newer = (u.removeprefix("https://sample.example") for u in (old, deputy, newer))
+
     assert (await browser.get(deputy)).status_code == 200
     assert (await browser.post(old, data={"action": "approve"})).status_code == 410
     assert (await browser.post(newer, data={"action": "approve"})).status_code == 200
