@@ -7,6 +7,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SERVICES := catalog enrollment billing contracts academy
 PACKAGES := contracts-schemas shared $(addprefix services/,$(SERVICES))
+# Compiled modules are kept: compiling them is most of a service's start.
+unexport PYTHONDONTWRITEBYTECODE
 UV_VERSION := 0.13.9
 
 .PHONY: help
@@ -94,6 +96,6 @@ setup: .venv/ready
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv || { \
 		echo "Python's venv module is missing: install your system's package python3-venv." >&2; exit 2; }
 	@[ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements-dev.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(addprefix -e ,$(PACKAGES))
 	@touch $@

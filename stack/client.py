@@ -64,7 +64,7 @@ class Tandem:
 
     async def get(self, service: str, path: str, *, by: str = ADMIN, tenant: str | None = None, **query: Any) -> Any:
         """What a GET answers; anything but success raises `Unexpected`."""
-        return ok(await self.call("GET", service, path, by=by, tenant=tenant, params=query)).json()
+        return ok(await self.call("GET", service, path, by=by, tenant=tenant, params=query or None)).json()
 
     async def post(self, service: str, path: str, json: Any = None, **more: Any) -> Any:
         answer = ok(await self.call("POST", service, path, json, **more))

@@ -23,6 +23,11 @@ class PortTaken(Exception):
     """Another program listens where a process of the stack should."""
 
 
+def environment() -> dict[str, str]:
+    """Ours, for children; they may keep compiled modules, since compiling is most of a service's start."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 class Daemon:
     """A process that may outlive the one that started it: whoever has the directory can find and end it.
 
@@ -99,7 +104,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=os.environ | self.env,
+                env=environment() | self.env,
                 cwd=self._cwd,
                 start_new_session=True,
                 **self._account,

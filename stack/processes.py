@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from stack.daemon import Daemon, DidNotStart
+from stack.daemon import Daemon, DidNotStart, environment
 from stack.parts import Parts, claimed, start
 from stack.places import ROOT, free_port
 
@@ -113,7 +113,7 @@ class Service:
         """Apply its topics and migrate its database. Raises DidNotStart with what it said."""
         ended = subprocess.run(
             [*self._command, "prepare"],
-            env=os.environ | self.env,
+            env=environment() | self.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

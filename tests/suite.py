@@ -90,17 +90,31 @@ class Suite(Tandem):
                 self._listens[name] = (await self.http.get(f"{self.urls[name]}/readyz")).json()["listens"]
         return self._listens
 
+    async def _rewind(self, group: str) -> None:
+        """Set a group without members back to the start of its topics."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.processes.parts.kafka, group_id=group, enable_auto_commit=False
+        )
+        await consumer.start()
+        try:
+            metadata = await consumer._client.fetch_all_metadata()
+            partitions = [
+                TopicPartition(topic, number)
+                for topic in (await self._listening())[group]
+                for number in metadata.partitions_for_topic(topic) or ()
+            ]
+            consumer.assign(partitions)
+            await consumer.commit(dict.fromkeys(partitions, 0))
+        finally:
+            await consumer.stop()
+
     async def replay(self, services: Iterable[str] = SERVICES) -> None:
         """Make services read every topic again from its start, with their memory of event ids emptied."""
+        await self._listening()
         for name in services:
             self.processes.service(name).stop()
             await self.execute(name, "delete from inbox")
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.processes.parts.kafka)
-        await admin.start()
-        try:
-            await admin.delete_consumer_groups(list(services))
-        finally:
-            await admin.close()
+            await self._rewind(name)
         for name in services:
             self.processes.service(name).launch()
         for name in services:

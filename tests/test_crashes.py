@@ -114,9 +114,8 @@ async def everything(suite: Suite) -> dict[str, Any]:
     for service in suite.processes.services:
         tables = await suite.rows(
             service,
-            "select table_name from information_schema.tables"
-            " where table_schema = 'public' and table_type = 'BASE TABLE'"
-            " and has_table_privilege(quote_ident(table_name), 'select')",
+            "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')"
+            " and has_table_privilege(oid, 'select')",
         )
         for (table,) in tables:
             if table not in DELIVERY:

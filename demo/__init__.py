@@ -1,0 +1,1 @@
+"""The main job on a realistic data set, told step by step."""
