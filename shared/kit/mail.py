@@ -204,6 +204,7 @@ class Sender:
                         break  # by this mail, perhaps; the others have not been tried
             except asyncio.CancelledError as stop:  # what was sent is sent, and must be recorded
                 stopped = stop
+                smtp.close()  # in the middle of a mail: there is nothing left to say
             if tried:
                 await db.execute(_RECORD, tried)
         if stopped:

@@ -25,6 +25,9 @@ class Sink:
     def __init__(self) -> None:
         self.mails: list[Any] = []
         self.answers: list[str] = []
+        self.asked = 0
+        self.holds_after = 1_000
+        self.held = asyncio.Event()
 
     async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, _: list[str]) -> str:
         if self.answers and (answer := self.answers.pop(0)) != "250":
@@ -35,6 +38,9 @@ class Sink:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        self.asked += 1
+        if self.asked > self.holds_after:
+            await self.held.wait()
         self.mails.append(message_from_bytes(envelope.content or b"", policy=policy.default))
         return "250 Accepted"
 
@@ -205,6 +211,30 @@ async def test_two_senders_share_the_work(service: Sample, sender: Sender, sink:
     await asyncio.gather(drain(sender), drain(other))
     await other._hang_up()
     assert sorted(str(m["To"]) for m in sink[0].mails) == sorted(f"p{n}@a.example" for n in range(60))
+
+
+async def test_a_sender_that_is_stopped_records_what_it_sent(
+    service: Sample, sender: Sender, sink: tuple[Sink, int]
+) -> None:
+    for name in ("one", "two", "three"):
+        await queue(service, to=f"{name}@a.example")
+    sink[0].holds_after = 1
+    sending = asyncio.create_task(sender.send_due(now()))
+
+    async def the_second_is_under_way() -> bool:
+        return sink[0].asked == 2
+
+    await eventually(the_second_is_under_way)
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+
+    assert sending.cancelled()
+    assert await states(service) == [
+        ("one@a.example", "sent", 1),
+        ("two@a.example", "queued", 0),
+        ("three@a.example", "queued", 0),
+    ]
+    sink[0].held.set()
 
 
 async def test_a_running_sender_wakes_at_the_commit(service: Sample, sender: Sender, sink: tuple[Sink, int]) -> None:
