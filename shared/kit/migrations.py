@@ -67,7 +67,8 @@ def _upgrade(connection: Connection) -> None:
 
 def roles(op: Operations | Any) -> dict[str, str]:
     """The database roles to grant to: `api` and `worker`."""
-    found: dict[str, str] = op.get_context().config.attributes["roles"]
+    config: Any = op.get_context().config
+    found: dict[str, str] = config.attributes["roles"]
     return found
 
 
