@@ -146,11 +146,13 @@ class Consumer:
         self.progress_at = time.monotonic()
 
     async def tend(self) -> None:
-        """Hand parked records over when they are due, and park what waited too long. Until cancelled."""
+        """Hand over parked records that are due and waiting ones now and then, park what waited too long."""
         while True:
             try:
                 now = clock.now()
-                busy = await self.inbox.retry_due(now) + await self.inbox.park_overdue(now)
+                busy = await self.inbox.retry_due(now)
+                busy += await self.inbox.park_overdue(now)
+                await self.inbox.look_again(now)
             except Exception as error:
                 if not is_infrastructure(error):
                     log.exception("tending_failed")

@@ -9,7 +9,7 @@ tries the whole batch again. `kit.consumer` feeds this from Kafka, tests feed it
 import asyncio
 import random
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import structlog
 from opentelemetry import propagate, trace
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import ColumnElement, delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -36,7 +36,9 @@ _CLAIM = text(
     "insert into inbox (consumer, event_id) select :c, * from unnest(cast(:ids as uuid[])) "
     "on conflict do nothing returning event_id"
 )
+_UNCLAIM = text("delete from inbox where consumer = :c and event_id = :e")
 _ARRIVED = "kit.arrived"
+LOOK_AGAIN = timedelta(seconds=10)
 _INFRASTRUCTURE = ("08", "25", "40", "53", "55", "57", "58", "XX")
 """SQLSTATE classes that say nothing about the record: connection, read-only, dead-lock, resources, lock, shutdown."""
 
@@ -164,15 +166,52 @@ class Inbox:
         fresh = set((await db.execute(_CLAIM, claim)).scalars())
         await self._hand_over(db, [record for id_, record in by_id.items() if id_ in fresh])
         while keys := db.sync_session.info.pop(_ARRIVED, None):
-            late = await db.execute(
-                delete(waiting)
-                .where(waiting.c.consumer == self.consumer, waiting.c.awaited.in_(keys))
-                .returning(*waiting.c)
-            )
-            rows = sorted(late.all(), key=lambda row: row.id)
-            await self._hand_over(db, [_as_record(row) for row in rows])
+            await self._admit(db, waiting.c.awaited.in_(keys))
 
-    async def _hand_over(self, db: AsyncSession, records: Sequence[Record]) -> None:
+    async def _admit(self, db: AsyncSession, which: ColumnElement[bool]) -> int:
+        """Hand over records that waited. One that fails is parked by itself: who let it in is not to blame."""
+        ours = waiting.c.consumer == self.consumer
+        # Those that another transaction is at are left to it.
+        ids = select(waiting.c.id).where(ours, which).order_by(waiting.c.id).with_for_update(skip_locked=True)
+        gone = await db.execute(delete(waiting).where(waiting.c.id.in_(ids.limit(5000))).returning(*waiting.c))
+        rows = sorted(gone.all(), key=lambda row: row.id)
+        waited = {row.event_id: row for row in rows}
+        records = [_as_record(row) for row in rows]
+        try:
+            async with db.begin_nested():
+                await self._hand_over(db, records, waited)
+        except Exception as error:
+            if is_infrastructure(error):
+                raise
+            for record in records:
+                await self._admit_alone(db, record, waited)
+        return len(rows)
+
+    async def _admit_alone(self, db: AsyncSession, record: Record, waited: Mapping[UUID, Any]) -> None:
+        try:
+            async with db.begin_nested():
+                await self._hand_over(db, [record], waited)
+        except Exception as error:
+            if is_infrastructure(error):
+                raise
+            await self._park_waited(db, record, error)
+
+    async def _park_waited(self, db: AsyncSession, record: Record, error: BaseException) -> None:
+        # Its id was claimed when it first came; the next attempt must be able to claim it again.
+        await db.execute(_UNCLAIM, {"c": self.consumer, "e": record.event_id})
+        await self._park(db, record, error)
+
+    async def look_again(self, now: datetime) -> int:
+        """Hand over what has waited for a while since it was looked at; returns how many.
+
+        A key may arrive in another transaction at the very moment a handler misses it, and wake nobody.
+        """
+        async with self.sessions.begin() as db:
+            return await self._admit(db, waiting.c.looked_at < now - LOOK_AGAIN)
+
+    async def _hand_over(
+        self, db: AsyncSession, records: Sequence[Record], waited: Mapping[UUID, Any] | None = None
+    ) -> None:
         if not records:
             return
         work: dict[Handler, list[Event]] = {}
@@ -194,9 +233,16 @@ class Inbox:
             ):
                 delayed = await handler.run(db, events)
             if delayed:
-                await self._delay(db, delayed, origin)
+                await self._delay(db, delayed, origin, waited or {})
 
-    async def _delay(self, db: AsyncSession, delayed: Iterable[wait_for], origin: dict[UUID, Record]) -> None:
+    async def _delay(
+        self,
+        db: AsyncSession,
+        delayed: Iterable[wait_for],
+        origin: Mapping[UUID, Record],
+        waited: Mapping[UUID, Any],
+    ) -> None:
+        """Keep records waiting; the deadline of one that waited before stays."""
         now = clock.now()
         rows = [
             _columns(origin[wait.event.event_id])
@@ -204,9 +250,11 @@ class Inbox:
                 "consumer": self.consumer,
                 "event_id": wait.event.event_id,
                 "awaited": wait.key,
-                "until": now + timedelta(seconds=wait.within_s),
+                "since": waited[id_].since if id_ in waited else now,
+                "until": waited[id_].until if id_ in waited else now + timedelta(seconds=wait.within_s),
             }
             for wait in delayed
+            for id_ in [wait.event.event_id]
         ]
         if rows:
             await db.execute(upsert(waiting).on_conflict_do_nothing(), rows)
@@ -308,13 +356,8 @@ class Inbox:
             )
             rows = late.all()
             for row in rows:
-                record = _as_record(row)
-                # Its id was claimed when it first came; the next attempt must be able to claim it again.
-                await db.execute(
-                    text("delete from inbox where consumer = :c and event_id = :e"),
-                    {"c": self.consumer, "e": record.event_id},
-                )
-                await self._park(db, record, TimeoutError(f"waited for {row.awaited} until {row.until}"))
+                late_for = TimeoutError(f"waited for {row.awaited} until {row.until}")
+                await self._park_waited(db, _as_record(row), late_for)
         return len(rows)
 
 

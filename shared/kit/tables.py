@@ -97,6 +97,7 @@ waiting = Table(
     Column("event_id", Uuid, nullable=False),
     Column("awaited", Text, nullable=False, index=True),
     Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("looked_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("until", DateTime(timezone=True), nullable=False, index=True),
     UniqueConstraint("consumer", "event_id"),
     info=KIT,

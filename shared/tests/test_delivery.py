@@ -255,6 +255,36 @@ async def test_what_comes_too_early_waits_and_is_handled_when_its_key_arrives(sa
     assert await sample.rows("select * from waiting") == []
 
 
+async def test_a_waiting_record_that_fails_is_parked_and_not_the_one_that_let_it_in(sample: Running) -> None:
+    thing, waits = uuid7(), counted(0)
+    bad, good = counted(0, thing), counted(0, thing)
+    await sample.deliver(bad, good, waits)
+    async with sample.db() as db:
+        mended = {"v": counted(13, thing).value(), "e": bad.event_id}
+        await db.execute(text("update waiting set value = :v where event_id = :e"), mended)
+
+    await sample.deliver(Opened(version=1, thing_id=thing))
+
+    assert await totals(sample) == {thing: (2, 0)}
+    (row,) = await sample.parked()
+    assert (row["event_id"], row["reason"]) == (bad.event_id, "ValueError")
+    assert [r["event_id"] for r in await sample.rows("select * from waiting")] == [waits.event_id]
+
+
+async def test_a_key_that_arrived_unseen_is_found_by_looking_again(sample: Running) -> None:
+    early, still = counted(0), counted(0)
+    await sample.deliver(early, still)
+    before = await sample.rows("select event_id, until from waiting order by id")
+    async with sample.db() as db:  # as if brought by a transaction that could not see who waits
+        await db.execute(TALLY, {"id": early.thing_id, "amount": 0})
+
+    assert await sample.service.inbox.look_again(clock.now()) == 0
+    assert await sample.service.inbox.look_again(clock.now() + timedelta(seconds=11)) == 2
+
+    assert await totals(sample) == {early.thing_id: (2, 0)}
+    assert await sample.rows("select event_id, until from waiting") == before[1:]
+
+
 async def test_what_waits_past_its_deadline_is_parked_and_can_still_be_handled(sample: Running) -> None:
     early = counted(0)
     await sample.deliver(early)
