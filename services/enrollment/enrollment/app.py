@@ -13,6 +13,9 @@ from enrollment.enrollments.http import router as enrollments
 from enrollment.people.http import router as people
 from enrollment.people.imports import PEOPLE
 from enrollment.prices.http import router as offers
+from enrollment.repricing.http import REPRICE
+from enrollment.repricing.http import router as price_changes
+from enrollment.repricing.usecases import PURPOSE as PRICE_CHANGE
 from enrollment.sagas.http import router as sagas
 from enrollment.sagas.jobs import watchdog
 from enrollment.settings import Settings
@@ -59,9 +62,10 @@ service = kit.Service(
         bulk.router("/v1/people-imports", PEOPLE, ["admin", "support", "partner_admin", "customer_admin"]),
         offers,
         enrollments,
+        price_changes,
         classes,
         sagas,
-        links.router({APPROVAL: APPROVE, ENROLLMENT_PAGE: SUPPLIER}),
+        links.router({APPROVAL: APPROVE, ENROLLMENT_PAGE: SUPPLIER, PRICE_CHANGE: REPRICE}),
     ],
     jobs=[remind, expire_requests, watchdog, *bulk.workers(PEOPLE, CLASSES)],
     gauges={

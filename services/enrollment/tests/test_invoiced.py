@@ -321,3 +321,28 @@ async def test_an_older_version_of_a_course_changes_nothing(world: World) -> Non
     )
 
     assert await world.running.rows("select capacity, status from sessions") == [{"capacity": 5, "status": "open"}]
+
+
+async def test_whoever_ends_or_moves_it_the_others_hear_of_it(world: World) -> None:
+    first, second = world.session(), world.session()
+    customer_id = await world.customer(admin=CUSTOMER_ADMIN)
+    course = await world.supplier_course(await world.supplier(), sessions=[first, second])
+    eva = await world.person("eva@acme.example", name="Eva Smit", customer_id=customer_id)
+    asked = await world.enrolled(eva, course, "requested", session_id=first.session_id)
+    await world.act(asked, "approve", by=CUSTOMER_ADMIN)
+    await world.instructed(asked)
+
+    moved = await world.act(asked, "move", by=SUPPLIER, session_id=second.session_id)
+    cancelled = await world.act(asked, "cancel", by="eva@acme.example", reason="ill")
+    again = await world.enrolled(eva, course, "requested", session_id=first.session_id)
+    await world.act(again, "approve", by=CUSTOMER_ADMIN)
+    await world.instructed(again)
+    await world.act(again, "cancel", by=SUPPLIER, reason="the trainer is ill")
+
+    assert (moved.status_code, cancelled.status_code) == (200, 200)
+    to_supplier = await mails_to(world, SUPPLIER)
+    assert [m["event"] for m in to_supplier] == ["confirmed", "moved/4", "cancelled", "confirmed"]
+    assert all("Eva Smit" in m["text"] for m in to_supplier)
+    to_eva = await mails_to(world, "eva@acme.example")
+    assert [m["event"] for m in to_eva] == ["confirmed", "confirmed", "cancelled"]
+    assert "the trainer is ill" in to_eva[-1]["text"]

@@ -15,6 +15,7 @@ from schemas.enrollment import (
     EnrollmentFact,
     EnrollmentMoved,
     EnrollmentRefused,
+    EnrollmentRepriced,
     EnrollmentRequested,
     EnrollmentWithdrawn,
 )
@@ -84,3 +85,8 @@ def fact_of(e: Enrollment) -> EnrollmentFact:
 def moved_fact(e: Enrollment, before: Enrollment) -> EnrollmentMoved:
     """The place is in another session now."""
     return EnrollmentMoved(**_common(e), from_session_id=before.session_id)
+
+
+def repriced_fact(e: Enrollment, before: Enrollment, reason: str) -> EnrollmentRepriced:
+    """The price was changed with everyone's consent."""
+    return EnrollmentRepriced(**_common(e), old_price=breakdown(before.price), reason=reason)

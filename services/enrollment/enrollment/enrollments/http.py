@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from enrollment.approvals.usecases import NobodyToAsk, ask, check_somebody, may_decide
 from enrollment.enrollments import usecases
-from enrollment.enrollments.access import EVERYBODY, STAFF, acting_as, may_enrol, signature
+from enrollment.enrollments.access import EVERYBODY, STAFF, may_enrol, signature
 from enrollment.enrollments.rules import MACHINE_STEPS, By, Enrollment, State, WaitsFor
 from enrollment.enrollments.usecases import (
     CREATION_REFUSALS,
@@ -23,7 +23,6 @@ from enrollment.enrollments.usecases import (
     Wish,
 )
 from enrollment.pace import moment, settings_of
-from enrollment.people.usecases import is_person
 from enrollment.prices.usecases import SessionClosed, SessionNotFound
 from enrollment.seats.usecases import SessionFull
 from kit.auth import Principal, RoleMissing
@@ -270,12 +269,6 @@ class NotTheirs(Refused):
     rule = "ENR-2"
 
 
-async def locked(db: Session, enrollment_id: UUID, caller: Principal) -> tuple[Enrollment, By]:
-    """The enrollment under lock, and in whose name the caller acts on it."""
-    e = await usecases.get(db, enrollment_id, caller, lock=True)
-    return e, acting_as(caller, await is_person(db, e.person_id, caller.email))
-
-
 @router.post(
     "/{enrollment_id}/approve",
     dependencies=[needs(*EVERYBODY)],
@@ -303,7 +296,7 @@ async def post_decline(
 async def _decide(
     enrollment_id: UUID, caller: Principal, db: Session, body: ReasonIn | None, *, approve: bool
 ) -> EnrollmentOut:
-    e, _ = await locked(db, enrollment_id, caller)
+    e, _ = await usecases.for_change(db, enrollment_id, caller)
     if not await may_decide(db, caller, e):
         raise NotTheirs("Its manager decides; without one, the customer's or the partner's admins.")
     why = body.reason if body else None
@@ -322,7 +315,7 @@ async def _decide(
 )
 async def post_withdraw(enrollment_id: UUID, caller: Caller, db: Db, once: Once) -> EnrollmentOut:
     """Take a request back before it is decided: the person itself, or an admin for it."""
-    e, by = await locked(db, enrollment_id, caller)
+    e, by = await usecases.for_change(db, enrollment_id, caller)
     if by is not By.PERSON and not caller.has(*STAFF, "partner_admin", "customer_admin", "hr"):
         raise NotTheirs("The person itself withdraws; a manager declines.")
     return shown(await usecases.withdraw(db, e, moment(db), by=caller.actor), caller)
@@ -338,7 +331,7 @@ async def post_cancel(
 ) -> EnrollmentOut:
     """Give up a place after approval. `settlement` says what the course's terms keep; before confirmation, and
     where the supplier cancels, all goes back (ENR-8)."""
-    e, as_ = await locked(db, enrollment_id, caller)
+    e, as_ = await usecases.for_change(db, enrollment_id, caller)
     why = body.reason if body else None
     return shown(await usecases.cancel(db, e, moment(db), by=caller.actor, as_=as_, why=why), caller)
 
@@ -355,7 +348,7 @@ class MoveIn(BaseModel):
 )
 async def post_move(enrollment_id: UUID, body: MoveIn, caller: Caller, db: Db, once: Once) -> EnrollmentOut:
     """Move a confirmed place to another session of the same course; the seats are exchanged."""
-    e, _ = await locked(db, enrollment_id, caller)
+    e, _ = await usecases.for_change(db, enrollment_id, caller)
     moved = await usecases.move(db, e, body.session_id, moment(db), by=caller.actor, why=body.reason)
     return shown(moved, caller)
 
@@ -367,5 +360,5 @@ async def post_move(enrollment_id: UUID, body: MoveIn, caller: Caller, db: Db, o
 )
 async def post_complete(enrollment_id: UUID, caller: Caller, db: Db, once: Once) -> EnrollmentOut:
     """Report that the participant completed the course: its supplier, or platform staff (ACA-5)."""
-    e, _ = await locked(db, enrollment_id, caller)
+    e, _ = await usecases.for_change(db, enrollment_id, caller)
     return shown(await usecases.complete(db, e, moment(db), by=caller.actor), caller)

@@ -1,6 +1,6 @@
 """How an enrollment moves (ENR-3), and what a cancellation keeps (ENR-8). No clock, no database."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -241,3 +241,11 @@ def in_session(e: Enrollment, session_id: UUID, at: Moment, *, by: str, why: str
     """Moved to another session, one version on."""
     entry = noted("moved", at.now, by=by, why=why)
     return replace(e, session_id=session_id, version=e.version + 1, history=(*e.history, entry))
+
+
+def at_price(e: Enrollment, price: Price, at: Moment, *, by: str, why: str) -> Enrollment:
+    """Frozen at another price, one version on; the old one is kept on the history."""
+    entry = noted("repriced", at.now, by=by, why=why)
+    if e.price:
+        entry["old_price"] = asdict(e.price)
+    return replace(e, price=price, version=e.version + 1, history=(*e.history, entry))

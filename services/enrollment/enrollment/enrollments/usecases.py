@@ -13,8 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from enrollment.approvals.rules import expires_at, remind_at
 from enrollment.approvals.usecases import inform
 from enrollment.enrollments import rows
-from enrollment.enrollments.access import seen_by
-from enrollment.enrollments.facts import fact_of, moved_fact
+from enrollment.enrollments.access import acting_as, seen_by
+from enrollment.enrollments.facts import fact_of, moved_fact, repriced_fact
 from enrollment.enrollments.rules import (
     MACHINE_STEPS,
     OPEN,
@@ -23,6 +23,7 @@ from enrollment.enrollments.rules import (
     Enrollment,
     State,
     WaitsFor,
+    at_price,
     at_step,
     in_session,
     moved,
@@ -30,7 +31,8 @@ from enrollment.enrollments.rules import (
     settle,
 )
 from enrollment.moment import Moment
-from enrollment.prices.rules import Offer, Payment, price_of_version, shown
+from enrollment.people.usecases import is_person
+from enrollment.prices.rules import Offer, Payment, Price, price_of_version, shown
 from enrollment.prices.usecases import (
     OFFER_REFUSALS,
     CourseNotFound,
@@ -47,7 +49,7 @@ from enrollment.seats import usecases as seats
 from enrollment.seats.usecases import SessionFull
 from enrollment.suppliers.usecases import News, tell
 from kit import notify, outbox
-from kit.auth import Principal
+from kit.auth import Principal, act_as
 from kit.db import Session, uuid7
 from kit.problems import Refused
 from schemas.credits import CreditsCharged, CreditsHeld, CreditsRefused
@@ -493,6 +495,14 @@ async def move(
     return new
 
 
+async def reprice(db: Session, e: Enrollment, price: Price, at: Moment, *, by: str, why: str) -> Enrollment:
+    """Freeze the breakdown anew, everybody having agreed (ENR-8). Billing instructs anew and the supplier hears."""
+    new = at_price(e, price, at, by=by, why=why)
+    await rows.update(db, [new])
+    outbox.add(db, repriced_fact(new, e, why))
+    return new
+
+
 async def expire(db: Session, at: Moment, limit: int = 500) -> int:
     """End requests that nobody decided in time; returns how many."""
     late = await rows.due(
@@ -597,6 +607,18 @@ async def get(db: Session, enrollment_id: UUID, caller: Principal, *, lock: bool
     if found is None:
         raise EnrollmentNotFound(enrollment_id)
     return found
+
+
+async def for_change(db: Session, enrollment_id: UUID, caller: Principal) -> tuple[Enrollment, By]:
+    """An enrollment under lock, and in whose name the caller acts on it. Raises `EnrollmentNotFound`.
+
+    What follows reaches people that the caller may not see (the supplier's users, the participant's manager), so
+    from here on the transaction acts for the platform; who did it stays on record.
+    """
+    e = await get(db, enrollment_id, caller, lock=True)
+    as_ = acting_as(caller, await is_person(db, e.person_id, caller.email))
+    await act_as(db, "platform", caller.actor)
+    return e, as_
 
 
 def listed(caller: Principal, asked: Mapping[str, Any]) -> tuple[Select[Any], list[Any]]:
