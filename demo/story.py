@@ -168,7 +168,8 @@ class Story:
             await self.tandem.post("enrollment", path, {"reason": "moved to another job"}, by=partner["admin_email"])
 
             async def returned() -> bool:
-                return (await self.wallet(partner["partner_id"]))["available"] == before + enrolled["credits"]
+                now = await self.wallet(partner["partner_id"])
+                return bool(now["available"] == before + enrolled["credits"])
 
             await self.until(returned, "the refund")
             say(f"{enrolled['credits']} credits returned to the lots that had paid them")

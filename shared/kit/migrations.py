@@ -5,7 +5,6 @@ service behind a migration.
 """
 
 import asyncio
-import contextlib
 import importlib
 from pathlib import Path
 from typing import Any
@@ -75,8 +74,7 @@ def roles(op: Operations | Any) -> dict[str, str]:
 def create_kit_tables(op: Operations | Any) -> None:
     """Make the kit's tables, with their grants. The first statement of a service's first migration."""
     for module in ("auth", "bulk", "http", "links", "mail", "tables"):
-        with contextlib.suppress(ModuleNotFoundError):
-            importlib.import_module(f"kit.{module}")  # importing declares the tables
+        importlib.import_module(f"kit.{module}")  # importing declares the tables
 
     ours = [table for table in metadata.sorted_tables if table.info.get("kit")]
     metadata.create_all(op.get_bind(), tables=ours)
