@@ -80,7 +80,8 @@ def test_integration_tests_hold_on_the_official_images(tests: str, say: Callable
         check=False,
     )
     say(f"on containers, {tests}: {ended.stdout.splitlines()[-1]}")
-    assert ended.returncode == 0, ended.stdout[-6000:]
+    status = ended.returncode
+    assert status == 0, ended.stdout[-6000:]
 
 
 @pytest.mark.parametrize("name", SERVICES)
