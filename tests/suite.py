@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -151,7 +152,13 @@ class Suite(Tandem):
 
     async def course(self, *, credits: int | None = None, seats: int | None = None, **more: Any) -> dict[str, Any]:
         """A published course of the platform's own, offered to every partner for `credits`."""
-        body: dict[str, Any] = {
+        course: dict[str, Any] = await self.post("catalog", "/v1/courses", self.course_body(credits, seats) | more)
+        await self.settle()
+        return course
+
+    def course_body(self, credits: int | None, seats: int | None = None) -> dict[str, Any]:
+        starts_at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=100)
+        return {
             "supplier_id": None,
             "offered_by": "platform",
             "title": f"Course {uuid4().hex[:6]}",
@@ -166,16 +173,13 @@ class Suite(Tandem):
             if seats is None
             else [
                 {
-                    "starts_at": "2027-03-01T09:00:00Z",
-                    "ends_at": "2027-03-01T17:00:00Z",
+                    "starts_at": starts_at.isoformat(),
+                    "ends_at": (starts_at + timedelta(hours=7)).isoformat(),
                     "place": "Utrecht",
                     "capacity": seats,
                 }
             ],
         }
-        course: dict[str, Any] = await self.post("catalog", "/v1/courses", body | more)
-        await self.settle()
-        return course
 
     async def supplier_course(
         self, supplier: Mapping[str, Any], *, price: int = 100_000, seats: int = 10, **more: Any

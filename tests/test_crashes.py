@@ -94,6 +94,59 @@ async def _half_way(suite: Suite, course: Mapping[str, Any]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_contracts_killed_in_the_middle_still_tells_everybody_of_every_partner(suite: Suite) -> None:
+    async def make(number: int) -> str:
+        body = {"name": f"Partner {uuid4().hex[:8]} {number}", "kind": "default", "wallet": True, "language": "en"}
+        key = str(uuid4())
+        answer = await insistent(lambda: suite.call("POST", "contracts", "/v1/partners", body, key=key))
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["partner_id"])
+
+    made = await killed_half_way(suite, "contracts", make)
+
+    for partner_id in made:
+        assert (await suite.wallet(partner_id))["balance"] == 0
+
+
+async def test_catalog_killed_in_the_middle_still_tells_everybody_of_every_course(suite: Suite) -> None:
+    partner = await suite.partner(credits=1)
+    person = await suite.person(partner)
+
+    async def make(number: int) -> str:
+        body = suite.course_body(credits=number + 1)
+        key = str(uuid4())
+        answer = await insistent(lambda: suite.call("POST", "catalog", "/v1/courses", body, key=key))
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["course_id"])
+
+    made = await killed_half_way(suite, "catalog", make)
+
+    for number, course_id in enumerate(made):
+        offer = await suite.get("enrollment", "/v1/offers", person_id=person["person_id"], course_id=course_id)
+        assert offer["credits"] == number + 1
+
+
+async def killed_half_way(suite: Suite, victim: str, make: Callable[[int], Awaitable[str]]) -> list[str]:
+    """What was made by twenty requests, two at a time, while the service that answers them was killed."""
+    made: dict[int, str] = {}
+    numbers = iter(range(20))
+
+    async def worker() -> None:
+        for number in numbers:
+            made[number] = await make(number)
+
+    load = [asyncio.create_task(worker()) for _ in range(2)]
+    async with asyncio.timeout(30):
+        while len(made) < 5:
+            await asyncio.sleep(0.01)
+    service = suite.processes.service(victim)
+    await asyncio.to_thread(service.kill9)
+    await asyncio.to_thread(service.start)
+    await asyncio.gather(*load)
+    await suite.settle(60)
+    return [made[number] for number in sorted(made)]
+
+
 async def test_reading_everything_again_changes_nothing_and_sends_no_mail(suite: Suite) -> None:
     partner = await suite.partner(credits=5)
     course = await suite.course(credits=PRICE)
