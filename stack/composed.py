@@ -123,7 +123,7 @@ class Project:
     def up(self) -> None:
         """Build what changed, start what does not run, wait until all is healthy. Raises DidNotStart."""
         try:
-            self.compose("up", "--build", "--wait", "--quiet-pull")
+            self.compose("up", "--wait", "--quiet-pull")
         except DidNotStart as failed:
             failed.add_note(self.complaints())
             raise
