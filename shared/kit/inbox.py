@@ -71,6 +71,10 @@ class wait_for:
     within_s: float = 24 * 3600
 
 
+class WaitedTooLong(Exception):
+    """What an event waits for did not arrive in time."""
+
+
 Handling = Callable[[AsyncSession, Sequence[Any]], Awaitable[Iterable[wait_for] | None]]
 
 
@@ -304,12 +308,20 @@ class Inbox:
                 if row is None:
                     return
                 await self._apply(db, [_as_record(row)])
+                if row.reason == WaitedTooLong.__name__:
+                    await self._check_waits_no_more(db, row.event_id)
                 await db.execute(delete(parked).where(parked.c.id == id_))
         except Exception as error:
             if is_infrastructure(error):
                 raise
             async with self.sessions.begin() as db:
                 await self._failed_again(db, id_, error)
+
+    async def _check_waits_no_more(self, db: AsyncSession, event_id: UUID) -> None:
+        """It had its time: to wait once more is one more failed attempt, or nobody would ever be told of it."""
+        mine = select(waiting.c.awaited).where(waiting.c.consumer == self.consumer, waiting.c.event_id == event_id)
+        if awaited := await db.scalar(mine):
+            raise WaitedTooLong(f"still waits for {awaited}")
 
     async def _failed_again(self, db: AsyncSession, id_: int, error: BaseException) -> None:
         row = (await db.execute(select(parked).where(parked.c.id == id_).with_for_update())).one_or_none()
@@ -356,7 +368,7 @@ class Inbox:
             )
             rows = late.all()
             for row in rows:
-                late_for = TimeoutError(f"waited for {row.awaited} until {row.until}")
+                late_for = WaitedTooLong(f"waited for {row.awaited} until {row.until}")
                 await self._park_waited(db, _as_record(row), late_for)
         return len(rows)
 

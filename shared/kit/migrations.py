@@ -57,7 +57,8 @@ async def _online(url: str) -> None:
 def _upgrade(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
     with context.begin_transaction():
-        connection.execute(text("select pg_advisory_xact_lock(:l)"), {"l": _MIGRATE_LOCK})
+        # Held by the session, which ends with `migrate`: each migration is a transaction of its own.
+        connection.execute(text("select pg_advisory_lock(:l)"), {"l": _MIGRATE_LOCK})
         context.run_migrations()
 
 

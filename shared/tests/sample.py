@@ -17,7 +17,6 @@ from joserfc.jwk import ECKey, RSAKey
 from sqlalchemy.orm import Mapped, mapped_column
 from structlog.processors import KeyValueRenderer, format_exc_info
 
-# IMPORT
 from kit import migrations
 from kit.auth import Authenticator, Grant, Role, keep_grants
 from kit.db import Base, Database, Session, uuid7

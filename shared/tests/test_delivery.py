@@ -292,11 +292,26 @@ async def test_what_waits_past_its_deadline_is_parked_and_can_still_be_handled(s
     assert await sample.service.inbox.park_overdue(clock.now()) == 0
     assert await sample.service.inbox.park_overdue(clock.now() + timedelta(seconds=61)) == 1
 
-    assert (await sample.parked())[0]["reason"] == "TimeoutError"
+    assert (await sample.parked())[0]["reason"] == "WaitedTooLong"
     await sample.deliver(Opened(version=1, thing_id=early.thing_id))
     await sample.service.inbox.retry_due(clock.now() + timedelta(minutes=5))
     assert await totals(sample) == {early.thing_id: (2, 0)}
     assert await sample.parked() == []
+
+
+async def test_what_waits_in_vain_ends_with_the_dead_letters(sample: Running) -> None:
+    early = counted(0)
+    await sample.deliver(early)
+    await sample.service.inbox.park_overdue(clock.now() + timedelta(seconds=61))
+
+    for _ in range(sample.service.settings.park_attempts_max):
+        await sample.service.inbox.retry_due(clock.now() + timedelta(days=30))
+
+    (row,) = await sample.parked()
+    assert (row["state"], row["attempt"]) == ("dead", 8)
+    assert row["error"] == f"still waits for thing/{early.thing_id}"
+    assert await sample.rows("select * from waiting") == []
+    assert await sample.value("select count(*) from outbox where topic = 'sample.dlq'") == 1
 
 
 async def test_two_consumers_with_the_same_batch_count_once(sample: Running) -> None:
