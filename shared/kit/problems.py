@@ -108,6 +108,8 @@ async def _invalid(request: Request, error: Any) -> Response:
 
 async def _http(request: Request, error: Any) -> Response:
     """What the framework itself refuses: unknown paths, wrong methods, bodies too large or unreadable."""
+    if isinstance(error.__cause__, (UnicodeError, RecursionError)):  # of a body that is not text, or nested too deep
+        return await _refused(request, NotJson())
     if error.status_code < 400 or error.status_code in (204, 304):
         return Response(status_code=error.status_code, headers=error.headers)
     title = {413: "Content Too Large"}.get(error.status_code) or HTTPStatus(error.status_code).phrase

@@ -414,6 +414,13 @@ async def test_what_is_wrong_with_a_request_is_named(anna: httpx.AsyncClient) ->
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b'{"body": ' * 100_000], ids=["not text", "nested too deep"])
+async def test_a_body_that_is_no_text_is_not_json(anna: httpx.AsyncClient, content: bytes) -> None:
+    answer = await anna.post("/v1/notes", content=content, headers=key() | {"Content-Type": "application/json"})
+
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/not-json")
+
+
 @pytest.mark.parametrize(
     ("body", "rule"),
     [({"body": "a\x00b"}, "nul_character"), ({"body": "a", "version": 2**40}, "out_of_range")],

@@ -368,8 +368,9 @@ async def test_wrong_requests_get_their_named_problems(catalog: Running, story: 
     same = [{"email": "a@a.example"}, {"email": "A@a.example"}]
     assert problem(await catalog.post("/v1/suppliers", {"name": "A", "users": same}))["type"] == "/problems/user-exists"
     assert (await catalog.get("/v1/suppliers/not-an-id")).status_code == 422
-    unknown = await catalog.get("/v1/suppliers/01890000-0000-7000-8000-000000000009")
-    assert problem(unknown)["type"] == "/problems/supplier-not-found"
+    for part in ("", "/users", "/sites", "/portals", "/site-requests", "/checklist", "/agreement"):
+        unknown = await catalog.get(f"/v1/suppliers/01890000-0000-7000-8000-000000000009{part}")
+        assert problem(unknown)["type"] == "/problems/supplier-not-found", part
     path = f"/v1/suppliers/{supplier_id}/sites"
     for sites, kind in (
         (["everywhere"], "unknown-site"),

@@ -424,15 +424,17 @@ async def put_sites(supplier_id: SupplierId, body: SitesIn, caller: Caller, db: 
     return SitesOut(sites=sites, exclusive=supplier.exclusive, routes=supplier.routes)
 
 
-@suppliers.get("/{supplier_id}/portals", dependencies=[READERS])
+@suppliers.get("/{supplier_id}/portals", dependencies=[READERS], responses=problems(usecases.SupplierNotFound))
 async def list_portals(supplier_id: SupplierId, db: Db, at: Page) -> Items[PortalOut]:
     """The customers' portals that the supplier could be shown on."""
+    await usecases.get_supplier(db, supplier_id)
     return await page(db, *partners.portals(), at, PortalOut.of)
 
 
-@suppliers.get("/{supplier_id}/site-requests", dependencies=[READERS])
+@suppliers.get("/{supplier_id}/site-requests", dependencies=[READERS], responses=problems(usecases.SupplierNotFound))
 async def list_site_requests(supplier_id: SupplierId, db: Db) -> Items[SiteRequestOut]:
     """What the supplier asked for, and the answers."""
+    await usecases.get_supplier(db, supplier_id)
     found = await usecases.site_requests(db, supplier_id)
     return Items(items=[SiteRequestOut.model_validate(request) for request in found])
 
