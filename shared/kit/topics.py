@@ -10,6 +10,8 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 from schemas.event import Event
 
 _WEEK_MS = 7 * 24 * 3600 * 1000
+_OF_THE_TOPIC = 1
+"""Where a setting comes from, as Kafka counts: from the topic itself, not from the broker or a default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ def declared(publishes: Iterable[type[Event]], dead_letters: str) -> list[Topic]
     """The topics of a service: one per event, and its dead-letter topic.
 
     State facts are compacted and never expire, so that a new reader gets every aggregate; what is
-    overwritten is gone within a week. Step facts are kept for ever unless an operator says otherwise.
+    overwritten is gone within a week. Step facts are kept for ever.
     """
     topics = [
         Topic(
@@ -76,7 +78,7 @@ async def apply(bootstrap: str, topics: list[Topic], replication: int) -> dict[s
                 done[name] = "made"
         old = [t for t in topics if t.name in existing]
         if old:
-            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, t.name, configs=t.config) for t in old])
+            await _alter(admin, old)
         for t in old:
             done[t.name] = (
                 "as declared"
@@ -86,3 +88,18 @@ async def apply(bootstrap: str, topics: list[Topic], replication: int) -> dict[s
         return done
     finally:
         await admin.close()
+
+
+async def _alter(admin: AIOKafkaAdminClient, topics: list[Topic]) -> None:
+    """Set what is declared. The request replaces all of a topic's settings, so an operator's others go along."""
+    described = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, t.name) for t in topics])
+    others = {
+        name: {entry[0]: entry[1] for entry in entries if entry[3] == _OF_THE_TOPIC}
+        for answer in described
+        for _, _, _, name, entries in answer.resources
+    }
+    wanted = [ConfigResource(ConfigResourceType.TOPIC, t.name, configs={**others[t.name], **t.config}) for t in topics]
+    for answer in await admin.alter_configs(wanted):
+        for code, message, _, name in answer.resources:
+            if code:
+                raise for_code(code)(f"topic {name}: {message}")

@@ -12,6 +12,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from pydantic_settings import SettingsConfigDict
 from sqlalchemy import text
 
@@ -328,6 +330,33 @@ async def test_two_consumers_with_the_same_batch_count_once(sample: Running) -> 
 
 async def apply_topics(sample: Running) -> None:
     await topics.apply(sample.service.settings.kafka_bootstrap_servers, sample.service.topics, 1)
+
+
+async def test_applying_topics_again_sets_what_is_declared_and_keeps_an_operators_other_settings(
+    sample: Running,
+) -> None:
+    await apply_topics(sample)
+    admin = AIOKafkaAdminClient(bootstrap_servers=sample.service.settings.kafka_bootstrap_servers)
+    await admin.start()
+
+    async def settings() -> dict[str, str]:
+        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, "sample.opened")])
+        return {entry[0]: entry[1] for entry in answer.resources[0][4] if entry[3] == 1}
+
+    async def are(wanted: dict[str, str]) -> bool:
+        return await settings() == wanted
+
+    try:
+        changed = {"retention.ms": "1000", "segment.ms": "3600000"}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, "sample.opened", configs=changed)])
+        await eventually(lambda: are(changed))
+
+        await apply_topics(sample)
+
+        declared = {"cleanup.policy": "delete", "retention.ms": "-1", "compression.type": "producer"}
+        await eventually(lambda: are({**declared, "segment.ms": "3600000"}))
+    finally:
+        await admin.close()
 
 
 def relay_of(sample: Running) -> Relay:
