@@ -19,7 +19,7 @@ SETTLE_S = 60.0
 
 
 class Suite(Tandem):
-    """Five running services, and what tests do with them."""
+    """Running services, mostly all five, and what tests do with them."""
 
     def __init__(self, processes: Processes) -> None:
         self.processes = processes
@@ -27,7 +27,7 @@ class Suite(Tandem):
         self._databases: dict[str, asyncpg.Connection] = {}
         self._watch: Watch | None = None
         super().__init__(
-            urls={name: processes.service(name).url for name in SERVICES},
+            urls={name: service.url for name, service in processes.services.items()},
             issuer=processes.issuer.url,
             mailbox=processes.mail.url,
         )
