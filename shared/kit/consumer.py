@@ -17,11 +17,14 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 
 from kit import clock
+from kit.gather import Gather
 from kit.inbox import Handler, Inbox, Record, arrived, batches, is_infrastructure, wait_for
 
 __all__ = ["Consumer", "Handler", "arrived", "batches", "wait_for"]
 
 log = structlog.get_logger()
+
+GATHER_S = 0.03
 
 POLL_MS = 1000
 """How long one look for records lasts when none come."""
@@ -60,6 +63,7 @@ class Consumer:
         """Topics that do not exist yet; shown by `/readyz`."""
         self.progress_at = time.monotonic()
         self._back_off_s = 0.2
+        self._gather = Gather(GATHER_S, batch_max // 4)
         self._kafka: Callable[[], AIOKafkaConsumer | None] = lambda: None
 
     async def run(self) -> None:
@@ -125,8 +129,13 @@ class Consumer:
             await broker.stop()
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> tuple[Any, ...]:
+        await self._gather.pause()
         found = await consumer.getmany(timeout_ms=POLL_MS, max_records=self.batch_max)
-        return tuple(chain.from_iterable(found.values()))
+        if not found and not any(self.lag().values()):
+            self.progress_at = time.monotonic()  # all is done; what comes next has its full time
+        records = tuple(chain.from_iterable(found.values()))
+        self._gather.took(len(records))
+        return records
 
     async def _take(self, message: KafkaMessage) -> None:
         raw = message.raw_message

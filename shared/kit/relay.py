@@ -18,9 +18,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from prometheus_client import Counter, Gauge
 
+from kit.gather import Gather
+
 log = structlog.get_logger()
 
 BATCH_BYTES_MAX = 256 * 1024
+GATHER_S = 0.015
 LOCK = 748_210
 CHANNEL = "outbox"
 
@@ -129,11 +132,14 @@ class Relay:
         self, reader: asyncpg.Connection, deleter: asyncpg.Connection, producer: AIOKafkaProducer
     ) -> None:
         floor = _Floor()
+        gather = Gather(GATHER_S, self._batch_max // 4)
         sending: asyncio.Task[None] | None = None
         skip: list[int] = []
         partitions: dict[str, int] = {}
         try:
             while not self._stopping or sending:
+                if not sending:
+                    await gather.pause()
                 self._wake.clear()  # before the fetch: a commit after it wakes the next round
                 withheld = await self._look_again(producer, partitions)
                 rows: Sequence[Any] = ()
@@ -146,6 +152,7 @@ class Relay:
                 if any(row["topic"] not in partitions for row in rows):
                     await self._learn(producer, partitions, {row["topic"] for row in rows})
                     rows = [row for row in rows if row["topic"] in partitions]
+                gather.took(len(rows))
                 confirmations = await self._enqueue(producer, partitions, rows)
                 if sending:
                     await sending
