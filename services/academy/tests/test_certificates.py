@@ -1,10 +1,12 @@
 """Certificates, from outside: issued once, shown to whom they concern, verified by anyone, revoked (ACA-6)."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from kit.testing import Running, problem
+from academy.certificates.usecases import issue_certificates
+from kit.testing import Running, eventually, problem
 from schemas.event import uuid7
 from schemas.learning import CertificateIssued, CertificateRevoked
 from services.academy.tests.world import (
@@ -120,6 +122,18 @@ async def test_an_erased_name_leaves_a_certificate_that_can_still_be_verified(
     assert "Erased at the holder’s request" in page.text
     assert "This certificate is valid" in page.text
     assert pdf.content.startswith(b"%PDF-")
+
+
+async def test_who_is_erased_while_a_certificate_is_made_is_not_named_on_it(academy: Running) -> None:
+    await academy.deliver(PARTNER, COURSE, person())
+    async with academy.db() as db:  # one replica issues while another one forgets
+        await issue_certificates(db, [completed(uuid7())])
+        forgetting = asyncio.create_task(academy.deliver(erased()))
+        await eventually(lambda: academy.value("select count(*) > 0 from pg_locks where not granted"))
+    await forgetting
+
+    [certificate] = await certificates(academy, "admin@tandem.example")
+    assert certificate["name"] is None
 
 
 async def test_a_whitelabel_partners_people_get_certificates_in_its_name(academy: Running) -> None:

@@ -58,9 +58,10 @@ def grants_of(person: PersonChanged) -> list[Grant]:
 
 
 async def people_by_id(db: Session, ids: Iterable[UUID]) -> dict[UUID, Person]:
-    """The copies there are of these people."""
-    found = await db.scalars(select(Person).where(Person.id.in_(set(ids))))
-    return {person.id: person for person in found}
+    """The copies there are of these people. Nobody erases them before this transaction ends: what it writes
+    about them could not be found and forgotten."""
+    theirs = select(Person).where(Person.id.in_(set(ids))).order_by(Person.id).with_for_update(read=True)
+    return {person.id: person for person in await db.scalars(theirs)}
 
 
 def is_own(caller: Caller, person_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
