@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -506,6 +507,8 @@ async def test_a_reader_deployed_before_its_sender_takes_the_topic_in_when_it_ap
     await eventually(lambda: sample.value("select count(*) = 1 from tally"))
     assert consumer.missing == []
     assert not consumer.stuck(60)
+    consumer.progress_at -= 120  # idle for as long: nothing waits, and what comes then finds it well
+    await eventually(lambda: _true(time.monotonic() - consumer.progress_at < 60))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
