@@ -86,9 +86,9 @@ enrollments = Table(
         unique=True,
         postgresql_where=text("state in ('requested', 'approved', 'confirmed')"),
     ),
-    Index("ix_enrollments_partner_id", "partner_id", "id"),
-    Index("ix_enrollments_customer_id", "customer_id", "id"),
-    Index("ix_enrollments_supplier_id", "supplier_id", "id"),
+    Index("ix_enrollments_partner_id", "partner_id", "id", postgresql_where=text("partner_id is not null")),
+    Index("ix_enrollments_customer_id", "customer_id", "id", postgresql_where=text("customer_id is not null")),
+    Index("ix_enrollments_supplier_id", "supplier_id", "id", postgresql_where=text("supplier_id is not null")),
     Index("ix_enrollments_person_id", "person_id", "id"),
     Index(
         "ix_enrollments_step",

@@ -159,9 +159,9 @@ create table enrollments (
 create unique index uq_enrollments_open on enrollments
     (person_id, course_id, coalesce(session_id, '00000000-0000-0000-0000-000000000000'::uuid))
     where state in ('requested', 'approved', 'confirmed');
-create index ix_enrollments_partner_id on enrollments (partner_id, id);
-create index ix_enrollments_customer_id on enrollments (customer_id, id);
-create index ix_enrollments_supplier_id on enrollments (supplier_id, id);
+create index ix_enrollments_partner_id on enrollments (partner_id, id) where partner_id is not null;
+create index ix_enrollments_customer_id on enrollments (customer_id, id) where customer_id is not null;
+create index ix_enrollments_supplier_id on enrollments (supplier_id, id) where supplier_id is not null;
 create index ix_enrollments_person_id on enrollments (person_id, id);
 create index ix_enrollments_step on enrollments (step_until) where step_until is not null;
 create index ix_enrollments_remind_at on enrollments (remind_at) where remind_at is not null;
