@@ -384,7 +384,8 @@ async def outcome(
     with request.app.state.service.outcomes.expect(key) as announced:
         while True:
             announced.clear()
-            async with begin(request, caller) as db:
+            async with request.app.state.service.database.api.begin() as db:
+                await act_as(db, caller.tenant, caller.actor)
                 found = await read(db)
             left = until - monotonic()
             if decided(found) or left <= 0:

@@ -12,12 +12,13 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 import time_machine
+from fastapi import Request
 from fastapi.routing import APIRoute
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from kit.auth import (
     Authenticator,
@@ -34,7 +35,8 @@ from kit.auth import (
     needs,
     on_access_changed,
 )
-from kit.http import Db, Router
+from kit.db import Session
+from kit.http import Db, Router, begin, outcome
 from kit.tables import audit
 from kit.testing import eventually
 from schemas.access import AccessChanged
@@ -62,6 +64,18 @@ async def post_money(caller: Caller, db: Db) -> bool:
 @router.post("/v1/customers-own", dependencies=[needs("customer_admin")])
 async def post_customers_own(caller: Caller, db: Db) -> str:
     return caller.tenant
+
+
+@router.post("/v1/customers-outcome", dependencies=[needs("customer_admin")])
+async def post_customers_outcome(request: Request, caller: Caller) -> str:
+    """Answers after the commit, having looked for the outcome in a transaction of its own."""
+    async with begin(request, caller):
+        pass
+
+    async def read(db: Session) -> str:
+        return str(await db.scalar(text("select current_setting('tandem.tenant')")))
+
+    return await outcome(request, caller, "none", 0, read, bool)
 
 
 @pytest.fixture(scope="module")
@@ -345,22 +359,25 @@ def test_the_roles_of_a_route_can_be_read_off_it() -> None:
         "/v1/who": set(),
         "/v1/money": {"admin", "finance"},
         "/v1/customers-own": {"customer_admin"},
+        "/v1/customers-outcome": {"customer_admin"},
     }
     with pytest.raises(ValueError, match="emperor"):
         needs("emperor")
 
 
-async def test_a_partners_admin_acts_for_its_customers_on_record(service: Sample) -> None:
+@pytest.mark.parametrize("path", ["/v1/customers-own", "/v1/customers-outcome"])
+async def test_a_partners_admin_acts_for_its_customers_on_record_once(service: Sample, path: str) -> None:
     email, stranger = someone(), someone()
     mine = await service.grant(Role.PARTNER_ADMIN, ("partner", PARTNER), email)
     theirs = await service.grant(Role.PARTNER_ADMIN, ("partner", OTHER), stranger)
     header = {"Tandem-Tenant": f"customer/{CUSTOMER}"}
     async with service.client(mine, **header) as client:
-        acted = await client.post("/v1/customers-own")
+        acted = await client.post(path)
     async with service.client(theirs, **header) as client:
-        refused = await client.post("/v1/customers-own")
+        refused = await client.post(path)
     async with service.database.worker() as db:
-        record = (await db.execute(select(audit).where(audit.c.subject == f"customer/{CUSTOMER}"))).all()
+        acts = select(audit).where(audit.c.subject == f"customer/{CUSTOMER}", audit.c.actor.contains(email))
+        record = (await db.execute(acts)).all()
 
     assert (acted.status_code, acted.json()) == (200, f"customer/{CUSTOMER}")
     assert refused.status_code == 403
