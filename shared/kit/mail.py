@@ -150,9 +150,9 @@ class Sender:
     """Sends what is due, oldest first, over one connection; woken by the transaction that queued it.
 
     Several senders share the work. A crash between the server's acceptance and our commit sends at most
-    one batch again; the Message-ID comes from the row, so receivers recognise the second copy. A refusal
-    of the server for good (5xx) fails the mail at once, another fault after ten attempts within hours;
-    failed mails stay in the table with the reason. A server that cannot be reached costs no attempt.
+    one batch again; the Message-ID comes from the row, so receivers recognise the second copy. A refusal of
+    the recipient or the content for good (5xx) fails the mail at once, another fault after ten attempts within
+    hours; failed mails stay in the table with the reason. A server that cannot be reached costs no attempt.
     """
 
     def __init__(self, sessions: async_sessionmaker[Session], settings: ServiceSettings) -> None:
@@ -221,8 +221,10 @@ class Sender:
             code = getattr(error, "code", 0)
             if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
                 code = error.recipients[0].code
+            # A refused sender is the setting's fault, which may be mended, and not this mail's.
+            of_this_mail = code >= 500 and not isinstance(error, aiosmtplib.SMTPSenderRefused)
             # A ValueError is ours: the address or a header can never be sent.
-            final = code >= 500 or isinstance(error, ValueError) or after["attempts"] >= ATTEMPTS_MAX
+            final = of_this_mail or isinstance(error, ValueError) or after["attempts"] >= ATTEMPTS_MAX
             wait = timedelta(seconds=15 * 2 ** after["attempts"])
             log.warning("mail_refused", mail=str(row.id), final=final, error=repr(error)[:300])
             return {

@@ -25,9 +25,16 @@ class Sink:
     def __init__(self) -> None:
         self.mails: list[Any] = []
         self.answers: list[str] = []
+        self.senders: list[str] = []
         self.asked = 0
         self.holds_after = 1_000
         self.held = asyncio.Event()
+
+    async def handle_MAIL(self, server: SMTP, session: Session, envelope: Envelope, address: str, _: list[str]) -> str:
+        if self.senders:
+            return self.senders.pop(0)
+        envelope.mail_from = address
+        return "250 OK"
 
     async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, _: list[str]) -> str:
         if self.answers and (answer := self.answers.pop(0)) != "250":
@@ -158,6 +165,18 @@ async def test_a_passing_fault_is_tried_again_later(service: Sample, sender: Sen
     assert await sender.send_due(now()) == 1
     assert await sender.send_due(now()) == 0  # not yet
     assert await sender.send_due(now() + timedelta(seconds=31)) == 1
+    assert await states(service) == [("ann@a.example", "sent", 2)]
+
+
+async def test_a_sender_that_the_server_refuses_fails_no_mail_for_good(
+    service: Sample, sender: Sender, sink: tuple[Sink, int]
+) -> None:
+    sink[0].senders = ["550 not your domain"]
+    await queue(service)
+
+    await sender.send_due(now())
+    assert await states(service) == [("ann@a.example", "queued", 1)]
+    await sender.send_due(now() + timedelta(seconds=31))
     assert await states(service) == [("ann@a.example", "sent", 2)]
 
 
