@@ -25,6 +25,8 @@ __all__ = ["Consumer", "Handler", "arrived", "batches", "wait_for"]
 log = structlog.get_logger()
 
 GATHER_S = 0.03
+"""Longer than a small batch takes, a round trip and a commit, so that a pause saves whole batches. Twice the
+relay's, whose batches are shorter. A lone record never waits; see `kit.gather`."""
 
 POLL_MS = 1000
 """How long one look for records lasts when none come."""

@@ -73,14 +73,14 @@ def asyncpg_url(url: str) -> str:
     return "postgresql+asyncpg://" + url.split("://", 1)[1]
 
 
-def _engine(url: str, name: str, pool: int) -> AsyncEngine:
+def _engine(url: str, name: str, pool: int, **server: str) -> AsyncEngine:
     engine = create_async_engine(
         asyncpg_url(url),
         pool_size=pool,
         max_overflow=0,
         pool_timeout=10,
         pool_recycle=1800,
-        connect_args={"server_settings": {"application_name": name, "jit": "off"}, "timeout": 10},
+        connect_args={"server_settings": {"application_name": name, "jit": "off", **server}, "timeout": 10},
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
@@ -102,7 +102,11 @@ class Database:
     """The two roles a running service uses: `api` for requests, `worker` for everything else."""
 
     def __init__(self, settings: ServiceSettings, name: str) -> None:
-        self.api_engine = _engine(settings.database_url, f"{name}-api", settings.database_pool_max)
+        # Requests that wait for one row hold a connection each: without an end, a few would hold them all.
+        lock_wait = f"{settings.lock_wait_max_s * 1000:.0f}ms"
+        self.api_engine = _engine(
+            settings.database_url, f"{name}-api", settings.database_pool_max, lock_timeout=lock_wait
+        )
         self.worker_engine = _engine(settings.worker_database_url, f"{name}-worker", 8)
         self.api = _sessions(self.api_engine, settings)
         self.worker = _sessions(self.worker_engine, settings)

@@ -525,9 +525,15 @@ async def _unavailable(request: Request, error: Any) -> Response:
     return answer(request, Unavailable().as_problem(), Unavailable.headers)
 
 
+LOCK_NOT_AVAILABLE = "55P03"
+
+
 async def _unstorable(request: Request, error: Any) -> Response:
-    """What no column can hold: text with a NUL, a number out of range. Else a driver's word is a failure of ours."""
+    """What no column can hold: text with a NUL, a number out of range; or a row that others hold for too long.
+    Else a driver's word is a failure of ours."""
     state = getattr(error.orig, "sqlstate", None)
+    if state == LOCK_NOT_AVAILABLE:
+        return await _unavailable(request, error)
     if state in ("22021", "22P05"):
         wrong = {"field": "", "rule": "nul_character", "remedy": "Remove the NUL character."}
     elif state == "22003" or (state == "22000" and "value out of int" in str(error.orig)):

@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 BATCH_BYTES_MAX = 256 * 1024
 GATHER_S = 0.015
+"""Longer than the round trip of a small batch, so that a pause saves whole trips. A lone event never waits; see
+`kit.gather`."""
 LOCK = 748_210
 CHANNEL = "outbox"
 

@@ -55,10 +55,14 @@ class ServiceSettings(BaseSettings):
     relay_batch_max: PositiveInt = 500
     relay_poll_s: PositiveFloat = 0.25
     consumer_generation: PositiveInt = 1
-    """Counted up to read every topic again from its start into fresh copies."""
+    """Counted up to read every topic again from its start, as a consumer group with an inbox of its own. The
+    copies are not emptied: the newest version wins, and natural keys keep effects single. What a handler
+    answers it announces again, and mail it asks for is sent where its row is gone; nothing is switched off."""
     park_attempts_max: PositiveInt = 8
     topic_check_s: PositiveFloat = 2.0
     progress_max_s: PositiveFloat = 60.0
     """A consumer with lag that has finished nothing for this long counts as stuck."""
     database_pool_max: PositiveInt = 16
+    lock_wait_max_s: PositiveFloat = 5.0
+    """How long a request waits for a row that another transaction holds, before it is told to come again."""
     stop_grace_s: PositiveFloat = 15.0

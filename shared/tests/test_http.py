@@ -13,6 +13,7 @@ from sqlalchemy import func, select, text, update
 from starlette.requests import Request
 
 from kit.auth import Role
+from kit.db import Database
 from kit.http import (
     Caller,
     Db,
@@ -438,6 +439,28 @@ async def test_without_a_database_the_answer_says_so(urls: Urls) -> None:  # noq
 
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
     assert answer.headers["retry-after"] == "1"
+
+
+async def test_a_request_that_waits_too_long_for_a_row_is_told_to_come_again(urls: Urls) -> None:  # noqa: F811
+    async with sample(urls, router) as service:
+        service.settings = service.settings.model_copy(update={"lock_wait_max_s": 0.2})
+        service.database = Database(service.settings, "sample")
+        token = await service.grant(Role.PARTNER_ADMIN, ("partner", PARTNER), "carl@a.example")
+        async with service.client(token) as carl, service.database.worker.begin() as holder:
+            note = Note(id=uuid4(), partner_id=PARTNER, body="held", version=1)
+            async with service.database.worker.begin() as db:
+                db.add(note)
+            await holder.execute(select(Note.id).where(Note.id == note.id).with_for_update())
+
+            answer = await asyncio.wait_for(
+                carl.put(f"/v1/notes/{note.id}", json={"body": "x"}, headers={"If-Match": '"1"'}), 5
+            )
+            async with service.database.worker() as db:
+                waits = await db.scalar(text("show lock_timeout"))
+
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
+    assert answer.headers["retry-after"] == "1"
+    assert waits == "0"
 
 
 async def test_a_route_that_nobody_would_commit_is_a_loud_mistake(urls: Urls) -> None:  # noqa: F811
