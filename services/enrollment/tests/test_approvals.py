@@ -212,3 +212,22 @@ async def test_a_forged_link_shows_a_page_that_says_so(world: World, token: str)
     answer = await world.running.http.get(f"/links/{token}")
 
     assert (answer.status_code, "not one of ours" in answer.text) == (404, True)
+
+
+async def test_the_link_of_who_decides_no_longer_shows_and_decides_nothing(world: World) -> None:
+    person, manager = await team(world)
+    made = await world.enrolled(person, await world.credit_course(5), "requested", by=LEARNER)
+    await world.held(made)
+    (mail,) = await mails_to(world, MANAGER)
+    left = await world.running.http.patch(
+        f"/v1/people/{manager['person_id']}",
+        json={"status": "left"},
+        headers=world.running.headers() | {"If-Match": '"1"'},
+    )
+    assert left.status_code == 200
+
+    page = await world.running.http.get(link_in(mail))
+    answer = await press(world, mail, "approve")
+
+    assert (page.status_code, "Lena Bos" in page.text, answer.status_code) == (410, False, 410)
+    assert (await world.enrollment(made))["state"] == "requested"

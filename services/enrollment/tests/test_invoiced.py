@@ -9,9 +9,9 @@ from schemas.enrollment import EnrollmentApproved, EnrollmentCancelled, Enrollme
 from schemas.event import uuid7
 from schemas.invoice import InvoiceRefused
 from schemas.learning import CourseCompleted
-from schemas.supplier import SiteOpening
+from schemas.supplier import SiteOpening, SupplierChanged, SupplierUser
 from schemas.values import CourseSession, DatedPrice, Money
-from services.enrollment.tests.test_approvals import mails_to, press
+from services.enrollment.tests.test_approvals import link_in, mails_to, press
 from services.enrollment.tests.world import SUPPLIER, World
 
 CUSTOMER_ADMIN = "carl@acme.example"
@@ -194,6 +194,23 @@ async def test_the_suppliers_link_cancels_only_with_a_reason(world: World) -> No
 
     assert told.status_code == 200
     assert (await world.enrollment(made))["history"][-1]["why"] == "the trainer is ill"
+
+
+async def test_the_link_of_a_removed_user_or_a_closed_supplier_shows_and_does_nothing(world: World) -> None:
+    made = await place(world, session=world.session())
+    (mail,) = await mails_to(world, SUPPLIER)
+    supplier_id = UUID(made["supplier_id"])
+    other = SupplierUser(user_id=uuid7(), email="new@supplier.example")
+    gone = SupplierChanged(supplier_id=supplier_id, version=2, name="Bright Training", users=[other])
+    closed = SupplierChanged(supplier_id=supplier_id, version=3, name="Bright Training", users=[], status="closed")
+
+    for fact in (gone, closed):
+        await world.running.deliver(fact)
+        page = await world.running.http.get(link_in(mail))
+        done = await press(world, mail, "complete")
+
+        assert (page.status_code, "Eva Smit" in page.text, done.status_code) == (410, False, 410)
+    assert (await world.enrollment(made))["state"] == "confirmed"
 
 
 async def test_a_supplier_sees_its_own_enrollments_once_they_are_approved(world: World) -> None:

@@ -9,15 +9,17 @@ from enrollment.enrollments.rules import State
 from enrollment.enrollments.usecases import by_id, decide
 from enrollment.pace import moment
 from kit.db import Session
-from kit.links import Link, Matter, Purpose
+from kit.links import Link, LinkReplaced, Matter, Purpose
 
 _OUTCOMES = {State.APPROVED: "approved", State.CONFIRMED: "approved", State.COMPLETED: "approved"}
 
 
 async def show(db: Session, matter_id: UUID, link: Link) -> Matter:
-    """The request, or how it was decided by whatever way."""
+    """The request, or how it was decided by whatever way, for who is still one of those asked."""
     e = await by_id(db, matter_id)
     asked = (await asked_about(db, [e]))[e.id]
+    if link.recipient not in asked.approvers:
+        raise LinkReplaced()
     words = words_in(link.language)
     at = moment(db)
     lines = [(words["person"], asked.person), (words["course"], asked.course)]
@@ -39,7 +41,7 @@ async def show(db: Session, matter_id: UUID, link: Link) -> Matter:
 
 
 async def act(db: Session, link: Link, action: str, note: str, now: datetime) -> str:
-    """The answer of whoever holds the link; the first of all answers counts."""
+    """The answer of one whom `show` let in; the first of all answers counts."""
     e = await by_id(db, link.matter_id, lock=True)
     approve = action == "approve"
     await decide(db, e, moment(db, now), approve=approve, by=link.actor, signature=f"link:{link.id}", why=note or None)

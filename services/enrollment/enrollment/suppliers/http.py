@@ -9,13 +9,15 @@ from enrollment.pace import moment
 from enrollment.suppliers.usecases import as_shown, described
 from enrollment.suppliers.words import words_in
 from kit.db import Session
-from kit.links import Link, Matter, Purpose
+from kit.links import Link, LinkReplaced, Matter, Purpose
 
 
 async def show(db: Session, matter_id: UUID, link: Link) -> Matter:
-    """The enrollment as it is now."""
+    """The enrollment as it is now, for who is still one of the supplier's users."""
     e = await by_id(db, matter_id)
     (shown,) = await as_shown(db, [e])
+    if link.recipient not in shown.recipients:
+        raise LinkReplaced()
     words = words_in(link.language)
     return Matter(
         title=words["title"],
@@ -28,7 +30,7 @@ async def show(db: Session, matter_id: UUID, link: Link) -> Matter:
 
 
 async def act(db: Session, link: Link, action: str, note: str, now: datetime) -> str:
-    """Completed, or cancelled with a reason: then everything goes back (ENR-3)."""
+    """Completed, or cancelled with a reason: then everything goes back (ENR-3). `show` has let the user in."""
     e = await by_id(db, link.matter_id, lock=True)
     at = moment(db, now)
     words = words_in(link.language)
