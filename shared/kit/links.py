@@ -8,7 +8,7 @@ import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,21 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from itsdangerous import BadData, URLSafeSerializer
 from jinja2 import Environment, PackageLoader
-from sqlalchemy import BigInteger, Column, DateTime, Index, Table, Text, Uuid, func, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Index,
+    Table,
+    Text,
+    Uuid,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from kit import clock
 from kit.auth import RunningService, act_as
@@ -50,7 +64,7 @@ table = Table(
 
 
 class LinkUnknown(Refused):
-    """This link is not one of ours, or it is damaged."""
+    """This link is not one of ours, it is damaged, or it is too old."""
 
     status = 404
     remedy = "Open it again from the mail, without changing it."
@@ -175,6 +189,23 @@ async def end(db: Session, matter_id: UUID) -> None:
     await db.execute(update(table).where(table.c.matter_id == matter_id, _OPEN).values(ended_at=func.now()))
 
 
+KEPT_DAYS = 30
+"""For how long a link that nobody used still says why it can no longer be used."""
+
+
+async def remove_old(db: Session, now: datetime) -> int:
+    """Remove links that ended or expired, unused, `KEPT_DAYS` ago; at most 5,000 a time; a job's body.
+
+    A link that was used stays, since its page shows its own outcome ever after. Of one that was not, the matter
+    tells its outcome elsewhere.
+    """
+    before = now - timedelta(days=KEPT_DAYS)
+    over = or_(table.c.ended_at < before, table.c.expires_at < before)
+    some = select(table.c.id).where(table.c.used_at.is_(None), over).limit(5000)
+    gone = await db.execute(delete(table).where(table.c.id.in_(some)).returning(table.c.id))
+    return len(gone.all())
+
+
 def _signer(settings: ServiceSettings) -> URLSafeSerializer:
     return URLSafeSerializer(
         settings.link_secret.get_secret_value(),
@@ -189,7 +220,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "en": {
         "sent": "Sent to",
         "outcome": "Outcome",
-        "link-unknown": "This link is not one of ours, or it is damaged. Open it again from the mail.",
+        "link-unknown": "This link is not one of ours, it is damaged, or it is too old. Open it again from the mail.",
         "link-expired": "This link has expired.",
         "link-replaced": "A newer mail has taken this link's place, or the matter has changed.",
         "already-decided": "This was decided before; nothing has changed.",
@@ -199,7 +230,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "nl": {
         "sent": "Verzonden aan",
         "outcome": "Uitkomst",
-        "link-unknown": "Deze link is niet van ons of is beschadigd. Open hem opnieuw vanuit de mail.",
+        "link-unknown": "Deze link is niet van ons, is beschadigd of is te oud. Open hem opnieuw vanuit de mail.",
         "link-expired": "Deze link is verlopen.",
         "link-replaced": "Een nieuwere mail heeft deze link vervangen, of de zaak is gewijzigd.",
         "already-decided": "Hierover was al besloten; er is niets veranderd.",
@@ -209,7 +240,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "it": {
         "sent": "Inviato a",
         "outcome": "Esito",
-        "link-unknown": "Questo link non è nostro o è danneggiato. Aprilo di nuovo dalla mail.",
+        "link-unknown": "Questo link non è nostro, è danneggiato o è troppo vecchio. Aprilo di nuovo dalla mail.",
         "link-expired": "Questo link è scaduto.",
         "link-replaced": "Una mail più recente ha sostituito questo link, oppure la pratica è cambiata.",
         "already-decided": "La decisione era già stata presa; nulla è cambiato.",

@@ -48,6 +48,8 @@ log = structlog.get_logger(__name__)
 BATCH_MAX = 20
 """Mails sent in one transaction: as many, at most, are sent twice by a crash."""
 ATTEMPTS_MAX = 10
+BODIES_KEPT_DAYS = 30
+"""For how long what a mail said stays, once it was sent or has failed for good."""
 SMTP_TIMEOUT_S = 5
 POLL_S = 2.0
 DUE = "mail"
@@ -144,6 +146,22 @@ async def send_many(db: Session, mails: Sequence[Mail]) -> int:
 
 def _stored(attachments: Sequence[Attachment]) -> str:
     return to_json([{**a, "content": base64.b64encode(a["content"]).decode()} for a in attachments]).decode()
+
+
+_BLANK = text(
+    "update mail set subject = '', text = '', html = null, attachments = '[]' where id in ("
+    " select id from mail where state in ('sent', 'failed') and coalesce(sent_at, next_at) < :before"
+    " and (subject <> '' or text <> '' or html is not null or attachments <> '[]') limit 5000) returning id"
+)
+
+
+async def blank_old(db: Session, now: datetime) -> int:
+    """Forget what mails said that were sent, or failed, `BODIES_KEPT_DAYS` ago; at most 5,000 a time; a job's body.
+
+    Their rows stay, for the key that keeps a mail from being sent again.
+    """
+    blanked = await db.execute(_BLANK, {"before": now - timedelta(days=BODIES_KEPT_DAYS)})
+    return len(blanked.all())
 
 
 class Sender:

@@ -32,6 +32,7 @@ from schemas.event import Event
 log = structlog.get_logger()
 
 ROLES = ("all", "api", "worker")
+DAY_S = 86_400
 
 
 class Service:
@@ -161,8 +162,9 @@ class Service:
         if self.role in ("all", "api"):
             self._keep(self.outcomes.run)
         if self.role in ("all", "worker"):
+            from kit import links
             from kit.http import purge_answers
-            from kit.mail import Sender
+            from kit.mail import Sender, blank_old
 
             settings = self.settings
             self.relay = Relay(
@@ -184,7 +186,13 @@ class Service:
             self._keep(self.consumer.run)
             self._keep(self.consumer.tend)
             self._keep(Sender(self.database.worker, settings).run)
-            for job in (*self.jobs, Job("forget_answers", 600, purge_answers), _forget_old_ids):
+            forgetting = (
+                Job("forget_answers", 600, purge_answers),
+                _forget_old_ids,
+                Job("blank_old_mails", DAY_S, blank_old),
+                Job("remove_old_links", DAY_S, links.remove_old),
+            )
+            for job in (*self.jobs, *forgetting):
                 self._keep(functools.partial(job.loop, self.database.worker))
 
     def _keep(self, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:

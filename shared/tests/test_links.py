@@ -15,7 +15,7 @@ from sqlalchemy import select
 from kit import links
 from kit.clock import now
 from kit.db import Session, uuid7
-from kit.links import Link, Matter, Purpose, Wanted, create, create_many
+from kit.links import Link, Matter, Purpose, Wanted, create, create_many, remove_old
 from kit.problems import Refused
 from shared.tests.sample import PARTNER, Note, Sample, sample, urls  # noqa: F401
 from stack.databases import Urls
@@ -255,3 +255,23 @@ async def test_a_token_holds_nothing_but_the_links_id_and_purpose(service: Sampl
 
 def test_every_language_has_every_word() -> None:
     assert links.WORDS["en"].keys() == links.WORDS["nl"].keys() == links.WORDS["it"].keys()
+
+
+async def test_old_links_that_nobody_used_are_removed_and_used_ones_show_their_outcome(
+    service: Sample, browser: httpx.AsyncClient
+) -> None:
+    _, used = await sent(service, body="hello")
+    await browser.post(used, data={"action": "approve"})
+    _, expired = await sent(service, expires_at=now() + timedelta(days=1))
+    ended_of, ended = await sent(service, expires_at=now() + timedelta(days=90))
+    _, running = await sent(service, expires_at=now() + timedelta(days=90))
+    async with service.database.worker.begin() as db:
+        await links.end(db, ended_of)
+
+    async with service.database.worker.begin() as db:
+        assert await remove_old(db, now() + timedelta(days=29)) == 0
+        while await remove_old(db, now() + timedelta(days=32)):
+            pass
+
+    assert [(await browser.get(url)).status_code for url in (used, expired, ended, running)] == [200, 404, 404, 200]
+    assert "approved" in (await browser.get(used)).text

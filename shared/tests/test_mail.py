@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select, update
 
 from kit import mail
 from kit.clock import now
-from kit.mail import Mail, Sender, send, send_many
+from kit.mail import Mail, Sender, blank_old, send, send_many
 from kit.testing import eventually
 from shared.tests.sample import Sample, sample, urls  # noqa: F401
 from stack.databases import Urls
@@ -266,3 +266,32 @@ async def test_a_running_sender_wakes_at_the_commit(service: Sample, sender: Sen
     await eventually(sent)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_what_old_mails_said_is_blanked_and_they_are_still_sent_once(
+    service: Sample, sender: Sender, sink: tuple[Sink, int]
+) -> None:
+    pdf = mail.Attachment(name="a.pdf", media_type="application/pdf", content=b"%PDF")
+    sink[0].answers = ["250", "550 No such mailbox"]
+    for event in ("sent", "refused"):
+        await queue(service, event=event, html="<p>Dear Ann</p>", attachments=[pdf])
+    while await sender.send_due(now()):
+        pass
+    await queue(service, event="waiting")
+    assert [state for _, state, _ in await states(service)] == ["sent", "failed", "queued"]
+
+    async with service.database.worker.begin() as db:
+        assert await blank_old(db, now() + timedelta(days=29)) == 0
+        month = timedelta(days=mail.BODIES_KEPT_DAYS, hours=1)
+        await db.execute(update(mail.table).where(mail.table.c.event == "waiting").values(next_at=now() - month))
+        assert await blank_old(db, now() + month) == 2
+        assert await blank_old(db, now() + month) == 0
+        c = mail.table.c
+        rows = await db.execute(select(c.event, c.subject, c.text, c.html, c.attachments).order_by(c.id))
+        kept = [(e, s, t, h, len(a)) for e, s, t, h, a in rows]
+    for event in ("sent", "refused"):
+        await queue(service, event=event)
+
+    assert kept == [("sent", "", "", None, 0), ("refused", "", "", None, 0), ("waiting", "Hello", "Dear Ann", None, 0)]
+    async with service.database.worker() as db:
+        assert await db.scalar(select(func.count()).select_from(mail.table)) == 3
