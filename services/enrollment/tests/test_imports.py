@@ -58,7 +58,7 @@ async def test_a_manager_beyond_the_first_chunk_is_found(world: World) -> None:
 
 async def test_the_same_people_again_change_only_what_the_file_says(world: World) -> None:
     await world.partner()
-    await imported(world.running, "name,email,language,roles\nAnna,anna@acme.example,nl,hr\n")
+    await imported(world.running, "name,email,language,roles\nAnna,anna@acme.example,nl,manager\n")
     announced = len(await world.running.published(PersonChanged))
 
     same = await imported(world.running, "name,email\nAnna,anna@acme.example\n")
@@ -67,7 +67,7 @@ async def test_the_same_people_again_change_only_what_the_file_says(world: World
 
     assert same["done"] == 1
     anna = (await people(world.running))["anna@acme.example"]
-    assert (anna["name"], anna["language"], anna["roles"], anna["version"]) == ("Anna de Wit", "it", ["hr"], 2)
+    assert (anna["name"], anna["language"], anna["roles"], anna["version"]) == ("Anna de Wit", "it", ["manager"], 2)
 
 
 async def test_bad_rows_are_named_and_their_neighbours_land(world: World) -> None:
@@ -91,6 +91,18 @@ async def test_bad_rows_are_named_and_their_neighbours_land(world: World) -> Non
     errors = await world.running.get(f"/v1/people-imports/{job['id']}/errors.csv", email=PARTNER_ADMIN)
     for said in ("an e-mail address", "customer_id", "Row 2 says the same", "manager_email", "roles"):
         assert said in errors.text, errors.text
+
+
+async def test_a_file_makes_nobody_hr_of_a_partner(world: World) -> None:
+    mine = await world.customer(await world.partner())
+
+    job = await imported(
+        world.running,
+        f"name,email,customer_id,roles\nEve,eve@x.example,,hr\nMax,max@x.example,,manager\nHan,han@x.example,{mine},hr\n",
+    )
+
+    assert (job["done"], job["failed"]) == (2, 1)
+    assert sorted(await people(world.running)) == ["han@x.example", "max@x.example"]
 
 
 async def test_staff_import_for_a_partner_and_a_partner_only_for_itself(world: World) -> None:

@@ -95,6 +95,26 @@ async def test_roles_are_granted_and_revoked_with_the_person(world: World) -> No
     assert (gone.status_code, lena["manager_id"]) == (403, manager["person_id"])
 
 
+@pytest.mark.parametrize("role", ["hr", "customer_admin"])
+async def test_only_a_customers_people_are_its_hr_or_admins(world: World, role: str) -> None:
+    partner_id = await world.partner()
+    employee = await world.person(customer_id=await world.customer(partner_id))
+    body = {"name": "Eve", "email": "eve@partner.example", "partner_id": str(partner_id)}
+
+    born = await world.running.post("/v1/people", body | {"roles": [role]}, email=PARTNER_ADMIN)
+    own = await world.person("eve@partner.example", by=PARTNER_ADMIN)
+    edited = await patch(world, own, roles=[role])
+    # As a person made before this was refused.
+    await world.running.value("update people set roles = :r where id = :id returning 1", r=[role], id=own["person_id"])
+    renamed = await patch(world, own, name="Eve Bos")
+    seen = await world.running.get("/v1/people", email="eve@partner.example")
+
+    for refused in (born, edited):
+        assert problem(refused)["type"] == "/problems/role-for-customers-only"
+    assert (renamed.status_code, renamed.json()["roles"]) == (200, [role])
+    assert [p["person_id"] for p in seen.json()["items"]] == [own["person_id"]] != [employee["person_id"]]
+
+
 async def test_hr_gives_nobody_more_than_a_managers_role(world: World) -> None:
     customer_id = await world.customer(admin="carl@acme.example")
     await world.person("hanna@acme.example", by="carl@acme.example", roles=["hr"])

@@ -16,6 +16,7 @@ from enrollment.people.usecases import (
     ManagerOfThemselves,
     PartnerNotFound,
     PersonNotFound,
+    RoleForCustomersOnly,
 )
 from kit import audit
 from kit.auth import RoleMissing
@@ -88,7 +89,13 @@ def check_roles(caller: Caller, roles: list[PersonRole]) -> None:
     status_code=201,
     dependencies=[needs(*EDITORS)],
     responses=problems(
-        CustomerNotFound, PartnerNotFound, BelongsNowhere, EmailTaken, ManagerNotFound, ManagerOfThemselves
+        CustomerNotFound,
+        PartnerNotFound,
+        BelongsNowhere,
+        EmailTaken,
+        ManagerNotFound,
+        ManagerOfThemselves,
+        RoleForCustomersOnly,
     ),
 )
 async def post_person(body: PersonIn, caller: Caller, db: Db, once: Once, response: Response) -> PersonOut:
@@ -140,7 +147,7 @@ async def get_person(person_id: UUID, caller: Caller, db: Db, response: Response
 @router.patch(
     "/{person_id}",
     dependencies=[needs(*EDITORS)],
-    responses=problems(PersonNotFound, EmailTaken, ManagerNotFound, ManagerOfThemselves),
+    responses=problems(PersonNotFound, EmailTaken, ManagerNotFound, ManagerOfThemselves, RoleForCustomersOnly),
 )
 async def patch_person(
     person_id: UUID, body: PersonEdit, caller: Caller, db: Db, match: IfMatch, response: Response

@@ -133,7 +133,10 @@ def _as_wanted(row: PersonRow, home: Home, held: Person | None, known: Mapping[t
         if manager is None or manager.id == person.id:
             raise ManagerNotFound(field="manager_email")
         changes["manager_id"] = manager.id
-    return replace(person, **changes)
+    wanted = replace(person, **changes)
+    if wanted.roles != person.roles:
+        usecases.check_roles(wanted)
+    return wanted
 
 
 async def _add_managers_further_down(

@@ -53,6 +53,13 @@ class EmailTaken(Refused):
     remedy = "Use the person named in `person_id`."
 
 
+class RoleForCustomersOnly(Refused):
+    """Only a person of a customer can be its HR or its admin."""
+
+    status = 422
+    remedy = "Give a partner's own person the role manager, or make somebody the partner's admin."
+
+
 class ManagerNotFound(Refused):
     """The manager is not an active person of the same customer or partner."""
 
@@ -134,7 +141,20 @@ async def announce(db: Session, changed: Sequence[Person]) -> None:
     )
 
 
+def check_roles(p: Person) -> None:
+    """Raises `RoleForCustomersOnly`."""
+    unfit = set(p.roles) - _granted(p)
+    if unfit:
+        raise RoleForCustomersOnly(f"Not {', '.join(sorted(unfit))}.", field="roles")
+
+
+def _granted(p: Person) -> set[str]:
+    """The roles that hold: at a partner, HR or an admin would reach the people of all its customers."""
+    return set(p.roles) if p.customer_id else set(p.roles) & {Role.MANAGER}
+
+
 def _grants(p: Person) -> list[Grant]:
+    held = _granted(p)
     kind = "customer" if p.customer_id else "partner"
     kept = {"active": "active", "left": "revoked"}.get(p.status, "erased")
     return [
@@ -146,10 +166,10 @@ def _grants(p: Person) -> list[Grant]:
             tenant_id=p.home,
             email=p.email if kept != "erased" else None,
             name=p.name if kept != "erased" else None,
-            status=kept if role in p.roles or role is Role.LEARNER or kept == "erased" else "revoked",
+            status=kept if role in held or role is Role.LEARNER or kept == "erased" else "revoked",
         )
         for role in (Role.LEARNER, *ROLES)
-        if p.version > 1 or role is Role.LEARNER or role in p.roles
+        if p.version > 1 or role is Role.LEARNER or role in held
     ]
 
 
@@ -195,6 +215,7 @@ async def create(
     person = Person(
         uuid7(), 1, "active", name, email.lower(), language, customer_id, found[1], manager_id, sorted(set(roles))
     )
+    check_roles(person)
     await _check_manager(db, person)
     if not await add(db, [person]):
         raise EmailTaken(field="email", person_id=await _holder(db, person))
@@ -260,6 +281,8 @@ async def edit(db: Session, person: Person, **changes: Any) -> Person:
     new = replace(new, email=new.email and new.email.lower(), roles=sorted(set(new.roles)))
     if new == person:
         return person
+    if new.roles != person.roles:
+        check_roles(new)
     if new.manager_id != person.manager_id:
         await _check_manager(db, new)
     if (new.email, new.status) != (person.email, person.status) and new.status == "active":
