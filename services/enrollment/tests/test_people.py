@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from kit.testing import problem
+from kit.testing import ISSUER, problem, token
+from schemas.access import AccessChanged
 from schemas.customer import CustomerChanged
 from schemas.event import uuid7
 from schemas.person import PersonChanged
@@ -126,6 +127,47 @@ async def test_hr_gives_nobody_more_than_a_managers_role(world: World) -> None:
 
     assert problem(refused)["type"] == "/problems/role-missing"
     assert manager["customer_id"] == str(customer_id)
+
+
+@pytest.mark.parametrize("role", ["hr", "customer_admin"])
+async def test_hr_edits_nobody_who_is_more_than_a_manager(world: World, role: str) -> None:
+    await world.customer(admin="carl@acme.example")
+    await world.person("hanna@acme.example", by="carl@acme.example", roles=["hr"])
+    above = await world.person("ada@acme.example", by="carl@acme.example", roles=["manager", role])
+    manager = await world.person("mia@acme.example", by="carl@acme.example", roles=["manager"])
+
+    changes: list[dict[str, Any]] = [{"email": "hanna2@acme.example"}, {"roles": []}, {"status": "left"}]
+    for change in changes:
+        refused = await patch(world, above, by="hanna@acme.example", **change)
+        assert problem(refused)["type"] == "/problems/role-missing"
+    moved = await patch(world, manager, by="hanna@acme.example", email="mia2@acme.example")
+    by_admin = await patch(world, above, by="carl@acme.example", email="ada2@acme.example")
+
+    assert (moved.status_code, by_admin.status_code) == (200, 200)
+
+
+async def test_who_has_no_address_is_nobody_of_the_people(world: World) -> None:
+    customer_id = await world.customer()
+    erased = await world.person(customer_id=customer_id)
+    managed = await world.person(customer_id=customer_id, manager_id=erased["person_id"])
+    await world.running.post(f"/v1/people/{erased['person_id']}/erase")
+    await world.running.deliver(
+        AccessChanged(
+            grant_id=uuid7(),
+            version=1,
+            role="manager",
+            tenant_kind="customer",
+            tenant_id=customer_id,
+            issuer=ISSUER,
+            subject="badge-7",
+        )
+    )
+    caller = {"Authorization": f"Bearer {token(subject='badge-7', email_verified=False)}"}
+
+    seen = await world.running.http.get("/v1/people", headers=caller)
+
+    assert (seen.status_code, seen.json()["items"]) == (200, [])
+    assert managed["customer_id"] == str(customer_id)
 
 
 async def test_a_manager_is_an_active_colleague(world: World) -> None:

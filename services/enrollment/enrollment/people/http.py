@@ -84,6 +84,12 @@ def check_roles(caller: Caller, roles: list[PersonRole]) -> None:
         raise RoleMissing("HR may give the role manager only.", roles=["customer_admin"], field="roles")
 
 
+def check_may_edit(caller: Caller, person: usecases.Person) -> None:
+    """HR edits learners and managers only: who changes somebody's address can become that somebody."""
+    if set(person.roles) - {"manager"} and not caller.has(*set(EDITORS) - {"hr"}):
+        raise RoleMissing("HR may edit learners and managers only.", roles=["customer_admin"])
+
+
 @router.post(
     "",
     status_code=201,
@@ -155,6 +161,7 @@ async def patch_person(
     """Edit a person. Who has left loses access at once; running enrollments go on."""
     person = await usecases.get(db, person_id, caller, lock=True)
     match.check(person.version)
+    check_may_edit(caller, person)
     changes = body.model_dump(exclude_unset=True)
     if set(changes.get("roles") or person.roles) != set(person.roles):
         check_roles(caller, changes["roles"])

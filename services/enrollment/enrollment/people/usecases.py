@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Select, or_, select, text, true
+from sqlalchemy import ColumnElement, Select, false, or_, select, text, true
 
 from enrollment.people.rows import people
 from kit import outbox
@@ -252,6 +252,8 @@ async def find(db: Session, ids: Iterable[UUID], *, lock: bool = False) -> dict[
 
 def own_people(caller: Principal) -> Select[tuple[UUID]]:
     """The ids of the caller's own people: itself, and for a manager those it manages."""
+    if caller.email is None:  # as erased people have none
+        return select(people.c.id).where(false())
     me = people.c.email == caller.email
     if caller.has("manager"):
         mine = select(people.c.id).where(me)
