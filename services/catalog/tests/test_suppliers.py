@@ -353,6 +353,18 @@ async def test_closing_an_account_pauses_everywhere_and_refuses_changes(catalog:
     assert (await catalog.get("/v1/suppliers", status="active")).json()["items"] == []
 
 
+async def test_closing_an_account_ends_the_access_of_its_users(catalog: Running, story: Any) -> None:
+    supplier_id = await story.supplier()
+    base = f"/v1/suppliers/{supplier_id}"
+    await catalog.post(f"{base}/users", {"email": "joris@leerhuis.example"})
+
+    await catalog.post(f"{base}/close")
+
+    assert (await last(catalog, supplier_id)).users == []
+    assert [row["status"] for row in await catalog.rows("select status from grants")] == ["revoked", "revoked"]
+    assert problem(await catalog.get(base, email=USER))["status"] == 403
+
+
 async def test_wrong_requests_get_their_named_problems(catalog: Running, story: Any) -> None:
     supplier_id = await story.supplier()
     broken = await catalog.http.post("/v1/suppliers", content=b'{"name": ', headers=catalog.headers() | JSON)

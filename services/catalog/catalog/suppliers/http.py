@@ -358,8 +358,8 @@ async def put_routes(
 
 @suppliers.post("/{supplier_id}/close", dependencies=[SUPPORT], responses=problems(usecases.SupplierNotFound))
 async def post_close(supplier_id: SupplierId, caller: Caller, db: Db, once: Once) -> SupplierOut:
-    """Close the account: no new enrollments anywhere; running ones go on."""
-    return SupplierOut.of(await usecases.close_supplier(db, supplier_id, caller.actor))
+    """Close the account: no new enrollments anywhere, no access for its users; running enrollments go on."""
+    return SupplierOut.of(await usecases.close_supplier(db, supplier_id, caller.actor, clock.now()))
 
 
 # -- users ---------------------------------------------------------------------------------------------------

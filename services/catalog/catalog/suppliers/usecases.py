@@ -338,11 +338,12 @@ async def supplier_to_edit(db: Session, supplier_id: UUID) -> Supplier:
     return await _locked(db, supplier_id)
 
 
-async def close_supplier(db: Session, supplier_id: UUID, actor: str) -> Supplier:
-    """Close an account: no new enrollments anywhere. Closing it again changes nothing."""
+async def close_supplier(db: Session, supplier_id: UUID, actor: str, now: datetime) -> Supplier:
+    """Close an account: no new enrollments anywhere, and no access for its users. Again, it changes nothing."""
     supplier = await _locked(db, supplier_id, open_only=False)
     if supplier.status == "active":
         supplier.status = "closed"
+        await _remove(db, await users_of(db, supplier_id), now)
         await audit.record(db, actor, "supplier.closed", subject=f"supplier/{supplier_id}")
         await _announce(db, [supplier_id])
     return supplier
@@ -383,10 +384,7 @@ async def remove_user(db: Session, supplier_id: UUID, user_id: UUID, actor: str,
         raise UserNotFound(user_id)
     if len(users) == 1:
         raise LastUser(user_id)
-    user.removed_at = now
-    user.version += 1
-    await db.flush()
-    await _keep_user_grants(db, [user])
+    await _remove(db, [user], now)
     await audit.record(
         db,
         actor,
@@ -395,6 +393,14 @@ async def remove_user(db: Session, supplier_id: UUID, user_id: UUID, actor: str,
         detail={"user_id": str(user_id)},
     )
     await _announce(db, [supplier_id])
+
+
+async def _remove(db: Session, users: Sequence[SupplierUser], now: datetime) -> None:
+    for user in users:
+        user.removed_at = now
+        user.version += 1
+    await db.flush()
+    await _keep_user_grants(db, users)
 
 
 # -- sites ---------------------------------------------------------------------------------------------------
