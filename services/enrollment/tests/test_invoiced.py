@@ -7,12 +7,12 @@ from uuid import UUID
 from kit.testing import problem
 from schemas.enrollment import EnrollmentApproved, EnrollmentCancelled, EnrollmentCompleted, EnrollmentMoved
 from schemas.event import uuid7
-from schemas.invoice import InvoiceRefused
+from schemas.invoice import InstructedInvoice, InvoiceRefused
 from schemas.learning import CourseCompleted
 from schemas.supplier import SiteOpening, SupplierChanged, SupplierUser
-from schemas.values import CourseSession, DatedPrice, Money
+from schemas.values import CourseSession, DatedPrice, Money, Party
 from services.enrollment.tests.test_approvals import link_in, mails_to, press
-from services.enrollment.tests.world import SUPPLIER, World
+from services.enrollment.tests.world import PARTNER_ADMIN, SUPPLIER, World
 
 CUSTOMER_ADMIN = "carl@acme.example"
 
@@ -142,6 +142,41 @@ async def test_an_instruction_that_crosses_the_cancellation_confirms_nothing(wor
     )
     assert now["settlement"]["price_kept"] is None
     assert await world.topics() == ["enrollment.approved", "enrollment.cancelled"]
+    assert await mails_to(world, SUPPLIER) == []  # it never heard of the place
+
+
+async def test_each_sees_of_the_instruction_the_invoices_it_has_a_part_in(world: World) -> None:
+    partner_id = await world.partner()
+    customer_id = await world.customer(partner_id, admin=CUSTOMER_ADMIN)
+    person = await world.person("eva@acme.example", customer_id=customer_id)
+    made = await world.enrolled(person, await world.supplier_course(await world.supplier()))
+    platform = Party(kind="platform", name="Tandem")
+    supplier = Party(kind="supplier", id=UUID(made["supplier_id"]), name="Bright Training")
+    customer = Party(kind="customer", id=customer_id, name="Acme")
+    participant = Party(kind="participant", id=UUID(person["person_id"]), name="Eva Smit")
+
+    def invoice(document: str, seller: Party, buyer: Party) -> InstructedInvoice:
+        net = Money(amount=100, currency="EUR")
+        return InstructedInvoice(document=document, seller=seller, buyer=buyer, net=net, term_days=30)
+
+    invoices = [
+        invoice("purchase", supplier, platform),
+        invoice("sales", platform, customer),
+        invoice("platform_fee", platform, supplier),
+        invoice("supplier_invoice", supplier, participant),
+    ]
+    await world.instructed(made, invoices=invoices)
+
+    async def seen(by: str) -> list[str]:
+        one = await world.enrollment(made, by=by)
+        (listed,) = (await world.running.get("/v1/enrollments", email=by)).json()["items"]
+        assert listed["instruction"] == one["instruction"]
+        return [i["document"] for i in one["instruction"]["invoices"]]
+
+    assert await seen("admin@tandem.example") == ["purchase", "sales", "platform_fee", "supplier_invoice"]
+    assert await seen(SUPPLIER) == ["purchase", "platform_fee", "supplier_invoice"]
+    assert await seen(CUSTOMER_ADMIN) == await seen(PARTNER_ADMIN) == ["sales"]
+    assert await seen("eva@acme.example") == ["supplier_invoice"]
 
 
 async def test_a_move_exchanges_the_seats_and_a_full_session_takes_nobody(world: World) -> None:

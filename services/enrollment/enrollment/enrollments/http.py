@@ -120,7 +120,7 @@ class EnrollmentOut(BaseModel):
     """Why it was refused: an RFC 9457 problem."""
     settlement: SettlementOut | None
     instruction: dict[str, Any] | None
-    """How it is invoiced, as billing last instructed."""
+    """How it is invoiced, as billing last instructed: the invoices that the caller's side has a part in."""
     history: list[dict[str, Any]]
     batch_id: UUID | None
 
@@ -128,7 +128,7 @@ class EnrollmentOut(BaseModel):
 _SAME = (
     "version", "way", "person_id", "course_id", "session_id", "supplier_id", "partner_id", "customer_id",
     "credits", "created_at", "approved_at", "confirmed_at", "completed_at", "ended_at", "expires_at", "problem",
-    "instruction", "batch_id",
+    "batch_id",
 )  # fmt: skip
 
 
@@ -157,8 +157,26 @@ def shown(e: Enrollment, caller: Principal) -> EnrollmentOut:
             price_kept=price_out(settled.price_kept),
         ),
         history=list(history),
+        instruction=_instruction(e, caller),
         **{name: getattr(e, name) for name in _SAME},
     )
+
+
+def _instruction(e: Enrollment, caller: Principal) -> dict[str, Any] | None:
+    """With the invoices the caller's side has a part in: what others bill each other is their business.
+
+    A partner sees what its customer sees; a learner only what it is billed itself.
+    """
+    if e.instruction is None or caller.is_platform:
+        return e.instruction
+    if caller.tenant_kind == "supplier":
+        party = e.supplier_id
+    elif caller.has("partner_admin", "customer_admin", "hr", "manager"):
+        party = e.customer_id
+    else:
+        party = e.person_id
+    invoices = [i for i in e.instruction["invoices"] if str(party) in (i["seller"]["id"], i["buyer"]["id"])]
+    return {**e.instruction, "invoices": invoices}
 
 
 def decided(e: Enrollment) -> bool:

@@ -317,7 +317,8 @@ def _take(changes: Changes, e: Enrollment, event: AnswerEvent, at: Moment) -> No
             if newer:
                 e = replace(e, revision=event.revision, instruction=event.model_dump(mode="json"))
                 changes.put(e)
-                changes.news.setdefault(e.id, News.INSTRUCTION)
+                if e.confirmed_at:  # a place it never heard of is no news
+                    changes.news.setdefault(e.id, News.INSTRUCTION)
             _pay(changes, e, at)
         case CreditsCharged():
             _pay(changes, e, at)
