@@ -1,8 +1,10 @@
 """People, from outside: made, edited, seen by those who may; what they may do follows from what they are."""
 
+import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from kit.testing import ISSUER, problem, token
 from schemas.access import AccessChanged
@@ -208,6 +210,34 @@ async def test_people_follow_their_customer_to_another_partner(world: World) -> 
     assert [(f.version, f.partner_id) for f in newest] == [(1, old), (2, new)]
     hidden = await world.running.get(f"/v1/people/{person['person_id']}", email=PARTNER_ADMIN)
     assert problem(hidden)["status"] == 404
+
+
+async def test_a_customer_that_changes_otherwise_leaves_its_people_alone(world: World) -> None:
+    partner_id = await world.partner()
+    customer_id = await world.customer(partner_id)
+    await world.person(customer_id=customer_id)
+
+    async with world.running.db() as elsewhere:
+        await elsewhere.execute(text("select from people for update"))
+        renamed = CustomerChanged(customer_id=customer_id, version=2, name="Acme NV", partner_id=partner_id)
+        await asyncio.wait_for(world.running.deliver(renamed), 5)  # waits for nobody
+
+    assert await world.running.value("select name from customers") == "Acme NV"
+    assert [f.version for f in await world.running.published(PersonChanged)] == [1]
+
+
+async def test_people_join_and_leave_the_partner_with_their_customer(world: World) -> None:
+    partner_id = await world.partner()
+    customer_id = await world.customer()
+    await world.person(customer_id=customer_id)
+
+    for version, partner in ((2, partner_id), (3, None)):
+        await world.running.deliver(
+            CustomerChanged(customer_id=customer_id, version=version, name="Acme", partner_id=partner)
+        )
+
+    newest = await world.running.published(PersonChanged)
+    assert [(f.version, f.partner_id) for f in newest] == [(1, None), (2, partner_id), (3, None)]
 
 
 @pytest.mark.parametrize(

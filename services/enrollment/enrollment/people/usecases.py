@@ -300,13 +300,18 @@ async def erase(db: Session, person: Person) -> Person:
     return await edit(db, person, status="erased", name=None, email=None, manager_id=None, roles=[])
 
 
+_STRAY = text(
+    f"select {', '.join('p.' + name for name in Person.__slots__)} from people p"  # noqa: S608 - our own column names
+    " join unnest(cast(:customers as uuid[]), cast(:partners as uuid[])) as c(id, partner_id) on p.customer_id = c.id"
+    " where p.partner_id is distinct from c.partner_id order by p.id for update of p"
+)
+
+
 async def follow_customers(db: Session, partners: Mapping[UUID, UUID | None]) -> None:
     """People belong to their customer's partner, whichever that is now (customer → partner)."""
-    query = select(*_COLUMNS).where(people.c.customer_id.in_(list(partners))).order_by(people.c.id)
-    found = [Person(*row) for row in await db.execute(query.with_for_update())]
-    stray = [p for p in found if p.customer_id and p.partner_id != partners[p.customer_id]]
-    if stray:
-        await change(db, [replace(p, partner_id=partners[p.customer_id]) for p in stray if p.customer_id])
+    parameters = {"customers": list(partners), "partners": list(partners.values())}
+    stray = [Person(*row) for row in await db.execute(_STRAY, parameters)]
+    await change(db, [replace(p, partner_id=partners[p.customer_id]) for p in stray if p.customer_id])
 
 
 def listed(caller: Principal, asked: Mapping[str, Any]) -> tuple[Select[Any], list[Any]]:
