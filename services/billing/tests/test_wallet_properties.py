@@ -28,8 +28,9 @@ AMOUNTS = st.integers(1, 30)
 step = st.tuples(st.sampled_from(list(Ask)), st.integers(0, 7), AMOUNTS)
 top_up = st.tuples(st.just("top up"), st.none() | st.integers(1, 5), AMOUNTS)
 deduction = st.tuples(st.just("deduct"), st.none(), AMOUNTS)
-life = st.lists(step | top_up | deduction, max_size=60)
-"""What happens to a wallet: steps of eight enrollments, top-ups that expire in so many days, deductions."""
+day = st.tuples(st.just("day"), st.integers(1, 5), AMOUNTS)
+life = st.lists(step | top_up | deduction | day, max_size=60)
+"""What happens to a wallet: steps of eight enrollments, top-ups that expire on a day, deductions, days that come."""
 
 
 class Story:
@@ -45,6 +46,10 @@ class Story:
         if what == "top up":
             expires_at = None if which is None else START + timedelta(days=which)
             self.book.top_up(Lot(own_id, credits, expires_at), "finance", "bought")
+        elif what == "day":
+            now = START + timedelta(days=which or 0)
+            self.book.expire(now)
+            assert all(lot.place()[0] > now for lot in self.book.lots)
         elif what == "deduct":
             self.book.deduct(own_id, min(credits, self.book.available), "finance", "not paid") if (
                 self.book.available

@@ -1,6 +1,7 @@
 """Wallets on a real database: opening, charging, running dry, being filled again."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -158,6 +159,62 @@ async def test_a_cancellation_gives_back_its_share_to_the_lots_that_paid(billing
         (3, 3, None),
     ]
     await assert_sound(billing)
+
+
+async def test_expired_credits_pay_nothing_and_their_expiry_is_an_entry(billing: Running) -> None:
+    partner_id, anna, bram = await opened(billing, 3), uuid7(), uuid7()
+    await expiring(billing, partner_id, 4)
+    await billing.deliver(fact(EnrollmentApproved, anna, partner_id, 1))
+    await days_pass(billing)
+
+    await billing.deliver(fact(EnrollmentApproved, bram, partner_id, 5))
+
+    [refused] = await billing.published(CreditsRefused)
+    assert (refused.enrollment_id, refused.available) == (bram, 3)
+    [expiry] = await history(billing, partner_id, "expiry")
+    assert (expiry["credits"], expiry["balance_after"], expiry["actor"]) == (-3, 3, "system:expiry")
+    await assert_sound(billing)
+
+    # What is refunded goes back to the lot that paid, and expires with the next decision.
+    await billing.deliver(fact(EnrollmentCancelled, anna, partner_id, 1, credits_returned=1, credits_kept=0))
+    assert await balances(billing, partner_id) == (4, 0)
+    late = await billing.post(f"/v1/wallets/{partner_id}/deductions", {"credits": 4, "reason": "Order 1"})
+    assert (problem(late)["type"], problem(late)["available"]) == ("/problems/deduction-too-large", 3)
+    await top_up(billing, partner_id, 2)
+
+    assert await balances(billing, partner_id) == (5, 0)
+    assert [entry["credits"] for entry in await history(billing, partner_id, "expiry")] == [-3, -1]
+    await assert_sound(billing)
+
+
+async def test_a_wallet_that_expiry_empties_is_depleted_once(billing: Running) -> None:
+    partner_id = await opened(billing)
+    await expiring(billing, partner_id, 4)
+    await days_pass(billing)
+
+    await billing.deliver(*(fact(EnrollmentApproved, uuid7(), partner_id, 4) for _ in range(2)))
+
+    assert [(e.episode, e.available) for e in await billing.published(CreditsDepleted)] == [(1, 0)]
+    assert len(await billing.published(CreditsRefused)) == 2
+    await assert_sound(billing)
+
+
+async def expiring(billing: Running, partner_id: UUID, credits: int) -> None:
+    body = {"credits": credits, "reason": "Order 2", "expires_at": "2099-01-01T00:00:00Z"}
+    assert (await billing.post(f"/v1/wallets/{partner_id}/top-ups", body)).status_code == 201
+
+
+async def days_pass(billing: Running) -> None:
+    """The credits that expire have done so."""
+    await billing.value(
+        "update lots set expires_at = now() - interval '1 day' where expires_at is not null returning 1"
+    )
+
+
+async def history(billing: Running, partner_id: UUID, kind: str) -> list[dict[str, Any]]:
+    """The wallet's entries of one kind in what is available, in order."""
+    items = (await billing.get(f"/v1/wallets/{partner_id}/entries", account="available")).json()["items"]
+    return sorted((i for i in items if i["kind"] == kind), key=lambda i: i["number"])
 
 
 async def test_steps_before_the_wallet_wait_for_it_and_are_settled_when_it_opens(billing: Running) -> None:

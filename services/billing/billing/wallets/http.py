@@ -117,7 +117,9 @@ class EntryOut(BaseModel):
     balance_after: int
     actor: str
     reason: str
-    cause_id: UUID = Field(description="The enrollment, top-up, deduction or correction behind it.")
+    cause_id: UUID = Field(
+        description="The enrollment, top-up, deduction or correction behind it; an expiry is its own."
+    )
 
 
 class LotOut(BaseModel):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid5
 
 CREDITS_MAX = 10**9
 """The most credits that one price, top-up, deduction or correction may have."""
@@ -234,6 +234,18 @@ class Book:
             self._spend(cause_id, -credits)
             self._move(Kind.CORRECTION, cause_id, Account.AVAILABLE, Account.ISSUING, -credits, actor, reason)
             self._warn()
+
+    def expire(self, now: datetime) -> None:
+        """Write off what is left of the lots that have expired; comes before whatever is decided at `now`."""
+        while self.lots and self.lots[0].place()[0] <= now:
+            lot = self.lots.pop(0)
+            credits, lot.remaining = lot.remaining, 0
+            self.used_up[lot.id] = self.touched_lots[lot.id] = lot
+            # What goes back to an expired lot expires again, so each time is a cause of its own.
+            cause_id = uuid5(lot.id, str(self.last_number))
+            why = f"lot {lot.id} expired"
+            self._move(Kind.EXPIRY, cause_id, Account.AVAILABLE, Account.ISSUING, credits, "system:expiry", why)
+            self._taken()
 
     def hold(self, cause_id: UUID, credits: int, actor: str, reason: str) -> None:
         """Set credits aside until a request is decided."""

@@ -139,7 +139,10 @@ async def settle(db: Session, steps: Sequence[Step], now: datetime) -> set[int]:
                 continue
             charge = charges[step.enrollment_id] = Charge(step.enrollment_id, step.partner_id)
         before = charge.state
-        answer = decide(books.get(charge.partner_id), charge, step)
+        book = books.get(charge.partner_id)
+        if book:
+            book.expire(now)  # before each step, as the one before may have given back to an expired lot
+        answer = decide(book, charge, step)
         if charge.state is not before:
             decided[charge.enrollment_id] = charge
         if answer:
@@ -228,7 +231,7 @@ async def top_up(db: Session, partner_id: UUID, asked: TopUp, actor: str, now: d
     """Add credits as a new lot. Returns the transaction's id and the wallet after it."""
     if asked.expires_at and asked.expires_at <= now:
         raise AlreadyExpired(asked.expires_at.isoformat(), field="expires_at")
-    book = await _book(db, partner_id)
+    book = await _book(db, partner_id, now)
     if not book.open:
         raise WalletClosed(partner_id)
     id_ = uuid7()
@@ -256,8 +259,7 @@ async def deduct(
     db: Session, partner_id: UUID, credits: int, reason: str, actor: str, now: datetime
 ) -> tuple[UUID, Book]:
     """Take credits back, at most what is available. Returns the transaction's id and the wallet after it."""
-    book = await _book(db, partner_id)
-    await rows.read_lots(db, {partner_id: book}, ())
+    book = await _book(db, partner_id, now)
     _covered(book, credits)
     id_ = uuid7()
     book.deduct(id_, credits, actor, reason)
@@ -270,8 +272,7 @@ async def correct(
     db: Session, partner_id: UUID, credits: int, reason: str, actor: str, now: datetime
 ) -> tuple[UUID, Book]:
     """Put a mistake right, upwards or (negative) downwards by at most what is available."""
-    book = await _book(db, partner_id)
-    await rows.read_lots(db, {partner_id: book}, ())
+    book = await _book(db, partner_id, now)
     _covered(book, -credits)
     id_ = uuid7()
     if credits > 0:
@@ -284,11 +285,11 @@ async def correct(
 
 async def set_warning(db: Session, partner_id: UUID, threshold: int | None, actor: str, now: datetime) -> None:
     """Mail when the wallet falls below `threshold`; None: never."""
-    book = await _book(db, partner_id)
+    book = await _book(db, partner_id, now)
     if threshold == book.alert.threshold:
         return
     book.alert = Alert(threshold, book.alert.number)
-    await rows.write_books(db, [book], now)
+    await _keep(db, book, now)
     await audit.record(db, actor, "wallet.warning_set", subject=f"wallet/{partner_id}", detail={"threshold": threshold})
 
 
@@ -302,10 +303,13 @@ def _covered(book: Book, credits: int) -> None:
         )
 
 
-async def _book(db: Session, partner_id: UUID) -> Book:
+async def _book(db: Session, partner_id: UUID, now: datetime) -> Book:
+    """The wallet, locked, with its lots; those that have expired are written off."""
     book = (await rows.lock_books(db, [partner_id])).get(partner_id)
     if book is None:
         raise WalletNotFound(partner_id)
+    await rows.read_lots(db, {partner_id: book}, ())
+    book.expire(now)
     return book
 
 
