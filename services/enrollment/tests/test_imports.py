@@ -1,8 +1,12 @@
 """People from a file: added, brought up to date, refused row by row (ENR-1, CAT-4)."""
 
+import asyncio
 from typing import Any
 
-from kit.testing import Running
+from sqlalchemy import text
+
+from kit.testing import Running, eventually
+from schemas.event import uuid7
 from schemas.person import PersonChanged
 from services.enrollment.tests.world import PARTNER_ADMIN, World
 
@@ -103,6 +107,36 @@ async def test_a_file_makes_nobody_hr_of_a_partner(world: World) -> None:
 
     assert (job["done"], job["failed"]) == (2, 1)
     assert sorted(await people(world.running)) == ["han@x.example", "max@x.example"]
+
+
+async def test_somebody_added_by_others_meanwhile_is_found_and_kept(world: World) -> None:
+    partner_id = await world.partner()
+    insert = (
+        "insert into people (id, version, status, name, email, language, partner_id, roles)"
+        " values (:id, 1, 'active', 'Anna', 'anna@x.example', 'nl', :partner, '{}')"
+    )
+    first = uuid7()
+
+    async def waits() -> Any:
+        return await world.running.value(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        )
+
+    async with asyncio.TaskGroup() as both, world.running.db() as elsewhere:
+        await elsewhere.execute(text(insert), {"id": first, "partner": partner_id})
+        importing = both.create_task(
+            imported(world.running, "name,email\nAnna de Wit,anna@x.example\nMax,max@x.example\n")
+        )
+        await eventually(waits)
+    job = importing.result()
+
+    assert (job["done"], job["failed"]) == (2, 0)
+    found = await people(world.running)
+    assert (found["anna@x.example"]["id"], found["anna@x.example"]["name"]) == (first, "Anna de Wit")
+    facts = await world.running.published(PersonChanged)
+    assert [(f.person_id, f.version) for f in facts] == [(first, 2), (found["max@x.example"]["id"], 1)]
+    rows = await world.running.get(f"/v1/people-imports/{job['id']}/rows", email=PARTNER_ADMIN)
+    assert [r["result"]["person_id"] for r in rows.json()["items"]] == [str(first), str(found["max@x.example"]["id"])]
 
 
 async def test_staff_import_for_a_partner_and_a_partner_only_for_itself(world: World) -> None:

@@ -56,6 +56,13 @@ class Home:
     partner_id: UUID | None
 
 
+class AddedMeanwhile(Refused):
+    """Somebody else was just adding the same person."""
+
+    rule = "ENR-1"
+    remedy = "Import the row again."
+
+
 async def _homes(
     db: Session, job: BulkJob, rows: Sequence[BulkRow[PersonRow]]
 ) -> tuple[dict[UUID, Home], dict[int, UUID | None]]:
@@ -104,10 +111,16 @@ async def _apply(db: Session, job: BulkJob, rows: Sequence[BulkRow[PersonRow]]) 
             changed.append(person)
         known[home.id, row.data.email] = person
         outcomes[row.row] = Outcome({"person_id": person.id, "outcome": said})
-    await usecases.add(db, new)
+    await _add(db, new)
     await usecases.change(db, changed)
     missing = Outcome(refused=CustomerNotFound(field="customer_id"))
     return [outcomes.get(row.row, missing) for row in rows]
+
+
+async def _add(db: Session, new: Sequence[Person]) -> None:
+    """Raises `AddedMeanwhile`; the rows are then looked at again, and find who is there."""
+    if len(await usecases.add(db, new)) < len(new):
+        raise AddedMeanwhile(field="email")
 
 
 def _as_wanted(row: PersonRow, home: Home, held: Person | None, known: Mapping[tuple[UUID, str], Person]) -> Person:
@@ -165,7 +178,7 @@ async def _add_managers_further_down(
         _as_wanted(row.model_copy(update={"manager_email": None}), needed[key], None, known)
         for key, row in sorted(found.items(), key=lambda item: item[0][1])
     ]
-    await usecases.add(db, managers)
+    await _add(db, managers)
     known |= {(m.home, m.email): m for m in managers if m.home and m.email}
 
 
