@@ -1,10 +1,14 @@
 """Enrollments on suppliers' courses: split, instructed, told to the supplier, moved, cancelled, completed."""
 
+import asyncio
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from kit.testing import problem
+from sqlalchemy import text
+
+from kit.testing import eventually, problem
+from schemas.course import CoursePublished
 from schemas.enrollment import EnrollmentApproved, EnrollmentCancelled, EnrollmentCompleted, EnrollmentMoved
 from schemas.event import uuid7
 from schemas.invoice import InstructedInvoice, InvoiceRefused
@@ -398,3 +402,32 @@ async def test_whoever_ends_or_moves_it_the_others_hear_of_it(world: World) -> N
     to_eva = await mails_to(world, "eva@acme.example")
     assert [m["event"] for m in to_eva] == ["confirmed", "confirmed", "cancelled"]
     assert "the trainer is ill" in to_eva[-1]["text"]
+
+
+async def test_sessions_are_locked_in_the_order_of_their_ids_also_where_they_are_dropped(world: World) -> None:
+    supplier = await world.supplier()
+    low, high = sorted((world.session(), world.session()), key=lambda s: s.session_id)
+    later = await world.supplier_course(supplier, sessions=[high])
+    course = await world.supplier_course(supplier, sessions=[low])
+    facts = [
+        CoursePublished(
+            course_id=course_id, version=2, title="Safe Driving", kind="classroom", offered_by="supplier",
+            supplier_id=supplier, sessions=sessions,
+        )
+        for course_id, sessions in ((later, [high]), (course, []))
+    ]  # fmt: skip
+
+    async def waits() -> Any:
+        return await world.running.value(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        )
+
+    async with asyncio.TaskGroup() as both, world.running.db() as elsewhere:
+        lock = text("select id from sessions where id = :id for update nowait")
+        await elsewhere.execute(lock, {"id": low.session_id})
+        both.create_task(world.running.deliver(*facts))
+        await eventually(waits)
+        await elsewhere.execute(lock, {"id": high.session_id})  # who waits for the first holds no later one
+
+    states = {row["id"]: row["status"] for row in await world.running.rows("select id, status from sessions")}
+    assert states == {low.session_id: "cancelled", high.session_id: "open"}

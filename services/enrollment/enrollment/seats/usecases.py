@@ -77,6 +77,11 @@ class Announced:
 
 
 _ONE = select(*(sessions.c[name] for name in Announced.__slots__))
+# Before both of the next two, since a session that is dropped may come before one that is kept.
+_LOCK = text(
+    "select from sessions where course_id = any(cast(:courses as uuid[])) or id = any(cast(:ids as uuid[]))"
+    " order by id for update"
+)
 _KEEP = text(
     "insert into sessions (id, course_id, version, starts_at, ends_at, place, capacity, status, ceiling)"
     " select id, course_id, version, starts_at, ends_at, place, capacity, status, capacity from unnest("
@@ -103,6 +108,7 @@ async def keep_sessions(db: Session, announced: Sequence[Announced], courses: Ma
     if not courses:
         return
     rows = sorted(announced, key=lambda s: s.id)
+    await db.execute(_LOCK, {"courses": list(courses), "ids": [s.id for s in rows]})
     kept = await db.execute(
         _KEEP,
         {
