@@ -302,6 +302,23 @@ async def keep_grants(db: Session, source: str, rows: Sequence[Grant]) -> None:
     await upsert_newer(db, grants, kept, key="grant_id")
 
 
+_END_OLDER = text(
+    "update grants g set status = 'erased', email = null, name = null, version = n.version"
+    " from unnest(cast(:tenant_ids as uuid[]), cast(:versions as bigint[])) as n (tenant_id, version)"
+    " where g.source = :source and g.tenant_id = n.tenant_id and g.version < n.version"
+)
+
+
+async def end_older_grants(db: Session, source: str, versions: Mapping[UUID, int]) -> None:
+    """End what an older version than this granted for a tenant: to those whom `source` names no more.
+
+    For tenants that list who acts for them; after `keep_grants` of those listed, with the tenants' rows locked.
+    """
+    if versions:
+        lists = {"tenant_ids": list(versions), "versions": list(versions.values())}
+        await db.execute(_END_OLDER, {"source": source, **lists})
+
+
 @batches(AccessChanged)
 async def on_access_changed(db: Session, events: Sequence[AccessChanged]) -> None:
     """Copy the grants that contracts keeps."""

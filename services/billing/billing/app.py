@@ -2,7 +2,7 @@
 
 from billing.enrollments.consumers import on_enrollments
 from billing.instructions.http import router as instructions
-from billing.parties.consumers import on_customers_changed, on_suppliers_changed
+from billing.parties.consumers import on_customers_changed, on_people_changed, on_suppliers_changed
 from billing.parties.http import router as parties
 from billing.parties.usecases import partner_of_customer
 from billing.settings import Settings
@@ -45,6 +45,7 @@ service = Service(
         on_partners_changed,
         on_customers_changed,
         on_suppliers_changed,
+        on_people_changed,
         on_enrollments,
     ],
     routers=[wallets, parties, instructions],

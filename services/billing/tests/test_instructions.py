@@ -17,6 +17,7 @@ from schemas.enrollment import (
 )
 from schemas.event import as_json, uuid7
 from schemas.invoice import InvoiceInstructed, InvoiceRefused, InvoicingChanged
+from schemas.person import PersonChanged
 from schemas.values import PriceBreakdown
 from services.billing.tests.facts import COMPLETE, billed, customer, supplier
 
@@ -287,6 +288,54 @@ async def test_each_side_sees_the_invoices_it_is_a_side_of(billing: Running, sid
     assert len((await billing.get("/v1/instructions")).json()["items"]) == 2
     found = await billing.get("/v1/instructions", customer_id=str(other.customer_id), state="instructed")
     assert len(found.json()["items"]) == 1
+
+
+async def test_a_suppliers_users_see_its_instructions_for_as_long_as_it_names_them(
+    billing: Running, sides: Sides
+) -> None:
+    ann, bob = ({"user_id": uuid7(), "email": f"{name}@supplier.example"} for name in ("Ann", "bob"))
+    both = supplier(sides.supplier_id, 2, users=[ann, bob])
+    without = supplier(sides.supplier_id, 3, users=[ann])
+    await billing.deliver(sides.approved(uuid7()), both)
+    [seen] = (await billing.get("/v1/instructions", email="ann@supplier.example")).json()["items"]
+    assert seen["supplier_id"] == str(sides.supplier_id)
+
+    await billing.deliver(without)
+    assert await granted(billing) == ["ann@supplier.example"]
+    await billing.empty_inbox()
+    await billing.deliver(both)  # told again, too late
+    assert await granted(billing) == ["ann@supplier.example"]
+
+    await billing.deliver(supplier(sides.supplier_id, 4, users=[ann, bob]))
+    assert await granted(billing) == ["ann@supplier.example", "bob@supplier.example"]
+    await billing.deliver(supplier(sides.supplier_id, 5, users=[ann], status="closed"))
+    assert await granted(billing) == []
+    assert await billing.value("select count(*) from grants where email is not null") == 0
+
+
+async def test_hr_and_admins_of_a_customer_see_its_instructions_for_as_long_as_they_are(
+    billing: Running, sides: Sides
+) -> None:
+    hana = {"person_id": uuid7(), "email": "Hana@customer.example", "customer_id": sides.customer_id}
+    learner = PersonChanged(person_id=uuid7(), version=1, email="lea@customer.example", customer_id=sides.customer_id)
+    await billing.deliver(
+        sides.approved(uuid7()), learner, PersonChanged(**hana, version=1, roles=["hr", "customer_admin"])
+    )
+    [seen] = (await billing.get("/v1/instructions", email="hana@customer.example")).json()["items"]
+    assert seen["customer_id"] == str(sides.customer_id)
+    assert await granted(billing) == 2 * ["hana@customer.example"]
+    assert await billing.value("select count(*) from grants where email like 'lea@%'") == 0
+
+    await billing.deliver(PersonChanged(**hana, version=2, roles=["customer_admin", "manager"]))
+    assert await granted(billing) == ["hana@customer.example"]
+    await billing.deliver(PersonChanged(**hana, version=3, roles=["customer_admin"], status="left"))
+    assert await granted(billing) == []
+    assert await billing.value("select count(*) from grants where email is not null") == 0
+
+
+async def granted(billing: Running) -> list[str]:
+    """The addresses that are let in, once for each of their roles."""
+    return [row["email"] for row in await billing.rows("select email from grants where status = 'active' order by 1")]
 
 
 async def test_an_instruction_of_others_is_not_found(billing: Running, sides: Sides) -> None:

@@ -1,11 +1,19 @@
-"""What contracts tells about customers and catalog about suppliers."""
+"""What contracts tells about customers, catalog about suppliers, and enrollment about people."""
 
 from collections.abc import Sequence
 
-from billing.parties.usecases import CustomerNow, OrganisationNow, keep_customers, keep_suppliers
+from billing.parties.usecases import (
+    CustomerNow,
+    PersonNow,
+    SupplierNow,
+    keep_customers,
+    keep_people,
+    keep_suppliers,
+)
 from kit.db import Session
 from kit.inbox import batches
 from schemas.customer import CustomerChanged
+from schemas.person import PersonChanged
 from schemas.supplier import SupplierChanged
 
 
@@ -23,8 +31,27 @@ async def on_customers_changed(db: Session, events: Sequence[CustomerChanged]) -
 
 @batches(SupplierChanged)
 async def on_suppliers_changed(db: Session, events: Sequence[SupplierChanged]) -> None:
-    """Copy what a supplier's invoices must carry; an erased one keeps nothing."""
+    """Copy what a supplier's invoices must carry, and who acts for it; an erased one keeps nothing."""
     await keep_suppliers(
         db,
-        [OrganisationNow(e.supplier_id, e.version, e.name, e.status, e.size, e.invoicing.model_dump()) for e in events],
+        [
+            SupplierNow(
+                e.supplier_id,
+                e.version,
+                e.name,
+                e.status,
+                e.size,
+                e.invoicing.model_dump(),
+                {user.user_id: user.email for user in e.users},
+            )
+            for e in events
+        ],
+    )
+
+
+@batches(PersonChanged)
+async def on_people_changed(db: Session, events: Sequence[PersonChanged]) -> None:
+    """Keep who may see a customer's invoices."""
+    await keep_people(
+        db, [PersonNow(e.person_id, e.version, e.status, e.email, e.customer_id, e.roles) for e in events]
     )

@@ -1,6 +1,6 @@
 """Keeping copies of those who are invoiced, and choosing a customer's route."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from billing import arrivals
 from billing.parties import rows
 from billing.parties.rules import DEFAULT, Organisation, Route
 from kit import audit, outbox
+from kit.auth import Grant, Role, end_older_grants, keep_grants
 from kit.db import Session, upsert_newer
 from kit.inbox import arrived
 from kit.problems import Refused
@@ -43,6 +44,13 @@ class CustomerNow(OrganisationNow):
     partner_id: UUID | None
 
 
+@dataclass(frozen=True, slots=True)
+class SupplierNow(OrganisationNow):
+    """A supplier, with the addresses of those who act for it by their ids."""
+
+    users: Mapping[UUID, str]
+
+
 async def keep_customers(db: Session, customers: Sequence[CustomerNow]) -> None:
     """Copy customers, and let go on what waited for them."""
     await arrivals.bring(db, arrivals.ORGANISATIONS)
@@ -50,11 +58,54 @@ async def keep_customers(db: Session, customers: Sequence[CustomerNow]) -> None:
     arrived(db, *(f"customer/{id_}" for id_ in changed))
 
 
-async def keep_suppliers(db: Session, suppliers: Sequence[OrganisationNow]) -> None:
-    """Copy suppliers, and let go on what waited for them."""
+async def keep_suppliers(db: Session, suppliers: Sequence[SupplierNow]) -> None:
+    """Copy suppliers, let their users in and out, and let go on what waited for them."""
     await arrivals.bring(db, arrivals.ORGANISATIONS)
-    changed = await upsert_newer(db, rows.Supplier, [asdict(supplier) for supplier in suppliers])
+    copies = [{name: getattr(supplier, name) for name in OrganisationNow.__slots__} for supplier in suppliers]
+    changed = await upsert_newer(db, rows.Supplier, copies)
+    newest = {supplier.id: supplier for supplier in sorted(suppliers, key=lambda supplier: supplier.version)}
+    grants = [grant for id_ in changed for grant in supplier_grants(newest[id_])]
+    await keep_grants(db, "supplier", grants)
+    await end_older_grants(db, "supplier", {id_: newest[id_].version for id_ in changed})
     arrived(db, *(f"supplier/{id_}" for id_ in changed))
+
+
+def supplier_grants(supplier: SupplierNow) -> list[Grant]:
+    """A grant for each user that a supplier has; a closed one has none."""
+    users = supplier.users if supplier.status == "active" else {}
+    return [
+        Grant(f"{supplier.id}/{user_id}", supplier.version, Role.SUPPLIER_USER, "supplier", supplier.id, email)
+        for user_id, email in users.items()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonNow:
+    """Somebody of a customer, as one `person.changed` describes it."""
+
+    id: UUID
+    version: int
+    status: str
+    email: str | None
+    customer_id: UUID | None
+    roles: Sequence[str]
+
+
+async def keep_people(db: Session, people: Sequence[PersonNow]) -> None:
+    """Let in those who look after their customer's invoices; of all others, keep no address."""
+    await keep_grants(db, "person", [grant for person in people for grant in person_grants(person)])
+
+
+def person_grants(person: PersonNow) -> list[Grant]:
+    """What a person may do here: its roles for its customer. One grant a role, on or off."""
+
+    def grant(role: Role) -> Grant:
+        key, tenant_id = f"{person.id}/{role}", person.customer_id
+        holds = person.status == "active" and tenant_id and role in person.roles
+        email, status = (person.email, "active") if holds else (None, "revoked")
+        return Grant(key, person.version, role, "customer", tenant_id, email, status=status)
+
+    return [grant(role) for role in (Role.HR, Role.CUSTOMER_ADMIN)]
 
 
 @dataclass(slots=True)
