@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import permutations
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,10 @@ from academy.certificates.words import (
     PRINTED,
     written_date,
 )
+from academy.learners.usecases import grants_of
 from academy.learnings.rules import Happened, State
+from schemas.event import uuid7
+from schemas.person import PersonChanged
 
 EARLY = datetime(2026, 3, 2, tzinfo=UTC)
 LATE = EARLY + timedelta(days=3)
@@ -120,3 +124,18 @@ def test_every_language_says_everything() -> None:
 )
 def test_the_page_speaks_the_best_language_there_is(asked: str | None, accepted: str | None, language: str) -> None:
     assert language_for(asked, accepted) == language
+
+
+@pytest.mark.parametrize(
+    ("home", "active"),
+    [
+        ({"customer_id": uuid7(), "partner_id": uuid7()}, {"learner", "manager", "hr", "customer_admin"}),
+        # A partner's tenant holds all its customers: its own people get no role that looks that far.
+        ({"partner_id": uuid7()}, {"learner", "manager"}),
+    ],
+)
+def test_a_partners_own_people_may_lead_and_no_more(home: dict[str, UUID], active: set[str]) -> None:
+    roles = ["manager", "hr", "customer_admin"]
+    event = PersonChanged(person_id=uuid7(), version=1, email="a@b.example", name="A", roles=roles, **home)
+
+    assert {grant.role for grant in grants_of(event) if grant.status == "active"} == active

@@ -33,13 +33,17 @@ async def copy_people(db: Session, events: Sequence[PersonChanged]) -> None:
 
 
 def grants_of(person: PersonChanged) -> list[Grant]:
-    """What a person may do here: learn, and its roles for its customer or partner. One grant a role, on or off."""
+    """What a person may do here: learn, and its roles for its customer. One grant a role, on or off.
+
+    A partner's own people may lead others; no more, since a partner's tenant holds all its customers.
+    """
     kind, tenant_id = ("customer", person.customer_id) if person.customer_id else ("partner", person.partner_id)
 
     def status(role: Role) -> str:
         if person.status == "erased":
             return "erased"
-        holds = person.status == "active" and tenant_id and (role is Role.LEARNER or role in person.roles)
+        given = role is Role.LEARNER or (role in person.roles and (person.customer_id or role is Role.MANAGER))
+        holds = person.status == "active" and tenant_id and given
         return "active" if holds else "revoked"
 
     return [
