@@ -192,5 +192,6 @@ class Consumer:
         return lags
 
     def stuck(self, progress_max_s: float) -> bool:
-        """Whether records wait while nothing was finished for too long, though Kafka may look healthy."""
-        return time.monotonic() - self.progress_at > progress_max_s and any(self.lag().values())
+        """Whether nothing was finished for too long, though Kafka may look healthy: a handler hangs, records
+        wait, or nobody polls any more. Without a connection to Kafka there is nothing to be stuck on."""
+        return self._kafka() is not None and time.monotonic() - self.progress_at > progress_max_s

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -555,3 +555,36 @@ async def test_a_connection_that_the_server_closed_costs_no_request(sample: Runn
     await other.close()
 
     assert await sample.value("select pg_backend_pid()") != mine
+
+
+async def test_a_handler_that_hangs_on_its_last_record_makes_the_service_not_alive(migrated: Migrated) -> None:
+    async with migrated.running(SAMPLE_PROGRESS_MAX_S="0.5") as sample:
+        await apply_topics(sample)
+        service = sample.service
+        inbox = Inbox(service.database.worker, f"hangs-{uuid7()}", [count], dead_letters="sample.dlq")
+        service.consumer = Consumer(inbox, service.settings.kafka_bootstrap_servers, group=inbox.consumer)
+        relay = relay_of(sample)
+        tasks = [asyncio.create_task(relay.run()), asyncio.create_task(service.consumer.run())]
+        mine = counted(1)
+
+        async def status() -> int:
+            return (await sample.http.get("/healthz")).status_code
+
+        async with sample.db() as db:
+            await db.execute(text("lock table tally in access exclusive mode"))
+            async with sample.service.database.api.begin() as other:
+                outbox.add(other, mine)
+            await eventually(lambda: _is(status, 503))
+
+        async def handled() -> bool:
+            return mine.thing_id in await totals(sample)
+
+        await eventually(handled)
+        await eventually(lambda: _is(status, 200))
+        relay.stop()
+        tasks[1].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _is(look: Callable[[], Awaitable[int]], wanted: int) -> bool:
+    return await look() == wanted

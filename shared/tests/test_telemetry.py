@@ -118,13 +118,3 @@ async def test_ready_says_whether_the_database_answers_and_alive_does_not_need_i
 
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")
     assert alive.json() == {"status": "ok"}
-
-
-async def test_a_consumer_that_lags_and_finishes_nothing_is_not_alive(bell: Running) -> None:
-    class Stuck:
-        def stuck(self, progress_max_s: float) -> bool:
-            return progress_max_s == bell.service.settings.progress_max_s
-
-    bell.service.consumer = Stuck()  # type: ignore[assignment]
-
-    assert (await bell.http.get("/healthz")).status_code == 503
