@@ -358,11 +358,6 @@ async def emails_of(db: Session, role: str, tenant_ids: Iterable[UUID]) -> dict[
     return found
 
 
-async def admins_of(db: Session, partner_id: UUID) -> list[str]:
-    """The addresses of a partner's admins."""
-    return (await emails_of(db, Role.PARTNER_ADMIN, [partner_id])).get(partner_id, [])
-
-
 # -- the caller of a request ------------------------------------------------------------------------------
 
 

@@ -1,11 +1,13 @@
 """Instructions on a real database: what is decided at approval, and what becomes of it."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from kit import clock
 from kit.testing import Running, problem
 from schemas.access import AccessChanged
 from schemas.enrollment import (
@@ -151,6 +153,9 @@ async def test_an_approval_that_meets_its_customer_coming_is_not_forgotten(billi
         sides = Sides()
         await billing.deliver(supplier(sides.supplier_id))
         await asyncio.gather(billing.deliver(sides.approved(uuid7())), billing.deliver(customer(sides.customer_id)))
+
+    # The one that missed the other by a moment wakes by itself.
+    await billing.service.inbox.look_again(clock.now() + timedelta(minutes=1))
 
     assert len(await billing.published(InvoiceInstructed)) == 8
 

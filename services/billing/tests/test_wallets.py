@@ -1,6 +1,7 @@
 """Wallets on a real database: opening, charging, running dry, being filled again."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import asyncpg
 import pytest
 
 from billing.wallets.rules import CREDITS_MAX
+from kit import clock
 from kit.testing import ADMIN, Running, problem
 from schemas.access import AccessChanged
 from schemas.credits import (
@@ -436,6 +438,9 @@ async def test_a_charge_that_meets_its_wallet_opening_is_not_forgotten(billing: 
         await asyncio.gather(
             billing.deliver(fact(EnrollmentApproved, uuid7(), partner_id)), billing.deliver(partner(partner_id))
         )
+
+    # The one that missed the other by a moment wakes by itself.
+    await billing.service.inbox.look_again(clock.now() + timedelta(minutes=1))
 
     assert len(await billing.published(CreditsRefused)) == 10
     assert await billing.rows("select 1 from waiting") == []

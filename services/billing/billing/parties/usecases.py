@@ -8,7 +8,6 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from billing import arrivals
 from billing.parties import rows
 from billing.parties.rules import DEFAULT, Organisation, Route
 from kit import audit, outbox
@@ -53,14 +52,12 @@ class SupplierNow(OrganisationNow):
 
 async def keep_customers(db: Session, customers: Sequence[CustomerNow]) -> None:
     """Copy customers, and let go on what waited for them."""
-    await arrivals.bring(db, arrivals.ORGANISATIONS)
     changed = await upsert_newer(db, rows.Customer, [asdict(customer) for customer in customers])
     arrived(db, *(f"customer/{id_}" for id_ in changed))
 
 
 async def keep_suppliers(db: Session, suppliers: Sequence[SupplierNow]) -> None:
     """Copy suppliers, let their users in and out, and let go on what waited for them."""
-    await arrivals.bring(db, arrivals.ORGANISATIONS)
     copies = [{name: getattr(supplier, name) for name in OrganisationNow.__slots__} for supplier in suppliers]
     changed = await upsert_newer(db, rows.Supplier, copies)
     newest = {supplier.id: supplier for supplier in sorted(suppliers, key=lambda supplier: supplier.version)}
@@ -122,14 +119,9 @@ class Known:
 
 
 async def find_known(db: Session, customer_ids: Iterable[UUID], supplier_ids: Iterable[UUID]) -> Known:
-    """What is known of these. What is missing is looked for again once nothing can come unseen."""
+    """What is known of these."""
     customers = await rows.read_customers(db, customer_ids)
     suppliers = await rows.read_suppliers(db, supplier_ids)
-    missing = set(customer_ids) - customers.keys(), set(supplier_ids) - suppliers.keys()
-    if any(missing):
-        await arrivals.nothing_comes(db, arrivals.ORGANISATIONS)
-        customers |= await rows.read_customers(db, missing[0])
-        suppliers |= await rows.read_suppliers(db, missing[1])
     return Known(
         {id_: _organisation("customer", row) for id_, row in customers.items()},
         {id_: _organisation("supplier", row) for id_, row in suppliers.items()},

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from sqlalchemy import Select, insert, select
 
-from billing import arrivals
 from billing.platform import platform
 from billing.wallets import mails, rows
 from billing.wallets.rows import Wallet as Wallet
@@ -93,7 +92,6 @@ async def keep_partners(db: Session, partners: Sequence[PartnerNow], now: dateti
     changed = set(await upsert_newer(db, rows.Partner, copies))
     wanted = {p.id for p in partners if p.wallet and p.status == "active"}
     if wanted:
-        await arrivals.bring(db, arrivals.WALLETS)
         opened = await rows.open_wallets(db, wanted, now)
         arrived(db, *(f"wallet/{id_}" for id_ in opened))
         changed.update(opened)  # an older version may open what a newer one has closed
@@ -120,11 +118,7 @@ async def settle(db: Session, steps: Sequence[Step], now: datetime) -> set[int]:
     """
     if not steps:
         return set()
-    partner_ids = {step.partner_id for step in steps}
-    books = await rows.lock_books(db, partner_ids)
-    if missing := partner_ids - books.keys():
-        await arrivals.nothing_comes(db, arrivals.WALLETS)
-        books |= await rows.lock_books(db, missing)
+    books = await rows.lock_books(db, {step.partner_id for step in steps})
     charges = await rows.read_charges(db, {step.enrollment_id for step in steps})
     await rows.read_lots(db, books, charges.values())
 
