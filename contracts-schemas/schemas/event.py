@@ -6,7 +6,7 @@ JSON of the model, the envelope travels in headers, and the record's key is the 
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -80,16 +80,11 @@ class Event(BaseModel):
 
     def headers(self) -> dict[str, str]:
         """The CloudEvents envelope, without the trace (the kit adds `traceparent`)."""
-        headers = {
-            "ce_specversion": "1.0",
+        headers = _same_for_all(type(self)) | {
             "ce_id": str(self.event_id),
-            "ce_source": f"/{self.source}",
-            "ce_type": self.type(),
             "ce_time": self.at.isoformat(),
             "ce_subject": self.aggregate_id,
-            "ce_dataschema": f"urn:tandem:{self.type()}",
             "ce_sequence": str(self.version),
-            "content-type": "application/json",
         }
         if tenant := self.tenant:
             headers["ce_tenant"] = tenant
@@ -111,6 +106,18 @@ class Event(BaseModel):
         event = cls.model_validate_json(value)
         event.__dict__["event_id"] = UUID(headers["ce_id"])
         return event
+
+
+@cache
+def _same_for_all(event: type[Event]) -> dict[str, str]:
+    """The part of the envelope that all events of a class share; not to be changed by who gets it."""
+    return {
+        "ce_specversion": "1.0",
+        "ce_source": f"/{event.source}",
+        "ce_type": event.type(),
+        "ce_dataschema": f"urn:tandem:{event.type()}",
+        "content-type": "application/json",
+    }
 
 
 def all_events() -> Iterable[type[Event]]:
