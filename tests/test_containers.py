@@ -18,7 +18,7 @@ from stack.containers import docker_host
 from stack.places import ROOT
 from stack.processes import SERVICES
 from tests.suite import Suite
-from tests.test_crashes import CREDITS, EXPECTED, PEOPLE, PRICE, _half_way, enroll_everybody, outcome
+from tests.test_crashes import CREDITS, EXPECTED, PEOPLE, PRICE, half_way, enroll_everybody, outcome
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -144,7 +144,7 @@ async def test_a_container_killed_in_the_middle_comes_back_and_loses_nothing(sui
     course = await suite.course(credits=PRICE)
     people = await asyncio.gather(*(suite.person(partner) for _ in range(PEOPLE)))
     load = asyncio.create_task(enroll_everybody(suite, partner, course, list(people)))
-    await _half_way(suite, course)
+    await half_way(suite, course)
 
     await asyncio.to_thread(doomed.kill9)
     await asyncio.to_thread(doomed.start)

@@ -72,7 +72,7 @@ async def test_a_kill_in_the_middle_loses_nothing_and_charges_nobody_twice(suite
     parts = suite.processes.parts
     doomed = {"broker": parts.broker, "postgres": parts.postgres}.get(victim) or suite.processes.service(victim)
     load = asyncio.create_task(enroll_everybody(suite, partner, course, list(people)))
-    await _half_way(suite, course)
+    await half_way(suite, course)
 
     await asyncio.to_thread(doomed.kill9)
     await asyncio.to_thread(doomed.start)
@@ -82,7 +82,7 @@ async def test_a_kill_in_the_middle_loses_nothing_and_charges_nobody_twice(suite
     assert await outcome(suite, partner, course) == EXPECTED
 
 
-async def _half_way(suite: Suite, course: Mapping[str, Any]) -> None:
+async def half_way(suite: Suite, course: Mapping[str, Any]) -> None:
     """Until some enrollments exist and most are still to come."""
     async with asyncio.timeout(30):
         while True:
@@ -102,7 +102,7 @@ async def test_contracts_killed_in_the_middle_still_tells_everybody_of_every_par
         assert answer.status_code == 201, answer.text
         return str(answer.json()["partner_id"])
 
-    made = await killed_half_way(suite, "contracts", make)
+    made = await killedhalf_way(suite, "contracts", make)
 
     for partner_id in made:
         assert (await suite.wallet(partner_id))["balance"] == 0
@@ -119,14 +119,14 @@ async def test_catalog_killed_in_the_middle_still_tells_everybody_of_every_cours
         assert answer.status_code == 201, answer.text
         return str(answer.json()["course_id"])
 
-    made = await killed_half_way(suite, "catalog", make)
+    made = await killedhalf_way(suite, "catalog", make)
 
     for number, course_id in enumerate(made):
         offer = await suite.get("enrollment", "/v1/offers", person_id=person["person_id"], course_id=course_id)
         assert offer["credits"] == number + 1
 
 
-async def killed_half_way(suite: Suite, victim: str, make: Callable[[int], Awaitable[str]]) -> list[str]:
+async def killedhalf_way(suite: Suite, victim: str, make: Callable[[int], Awaitable[str]]) -> list[str]:
     """What was made by twenty requests, two at a time, while the service that answers them was killed."""
     made: dict[int, str] = {}
     numbers = iter(range(20))
