@@ -18,7 +18,7 @@ from stack.containers import docker_host
 from stack.places import ROOT
 from stack.processes import SERVICES
 from tests.suite import Suite
-from tests.test_crashes import CREDITS, EXPECTED, PEOPLE, PRICE, half_way, enroll_everybody, outcome
+from tests.test_crashes import CREDITS, EXPECTED, PEOPLE, PRICE, enroll_everybody, half_way, outcome
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
