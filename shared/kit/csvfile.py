@@ -21,7 +21,7 @@ M = TypeVar("M", bound=BaseModel)
 CELL_CHARS_MAX = 20_000
 csv.field_size_limit(1 << 27)  # a quote that is never closed is one bad row, not the end of the file
 _BOMS = (("utf-8-sig", codecs.BOM_UTF8), ("utf-16", codecs.BOM_UTF16_LE), ("utf-16", codecs.BOM_UTF16_BE))
-_FORMULA = r"'*[=+\-@\t\r]"
+_FORMULA = r"[\s']*[=+\-@\t\r]"
 """What a spreadsheet would run; written behind an apostrophe, which is taken off again when it is read."""
 
 
@@ -86,7 +86,7 @@ class File(Generic[M]):
         if errors:
             return Parsed(number, raw, None, errors)
         given = {
-            name: re.sub(f"^'(?={_FORMULA})", "", value.strip())
+            name: re.sub(f"^'(?={_FORMULA})", "", value.strip()).strip()
             for name, value in raw.items()
             if value.strip() and not name.startswith("_")
         }

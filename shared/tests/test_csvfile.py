@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Annotated
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
@@ -115,6 +115,8 @@ def test_no_bytes_break_the_reader(content: bytes) -> None:
             list(read(file, Book).rows())
 
 
+@example([(" '=", 0)])
+@example([("' '=1", 0)])
 @given(st.lists(st.tuples(st.text("ab,;\"'\n= €", min_size=1).filter(str.strip), st.integers()), max_size=20))
 def test_what_is_written_is_read(rows: list[tuple[str, int]]) -> None:
     expected = [(title.strip(), price) for title, price in rows]
