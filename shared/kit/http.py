@@ -76,6 +76,7 @@ from kit.problems import (
     problems,
 )
 from kit.tables import KIT
+from kit.telemetry import LATENCY
 
 __all__ = [
     "Caller", "Db", "IfMatch", "Items", "Once", "Page", "Prefer", "PublicDb", "Refused", "Router", "begin",
@@ -584,6 +585,7 @@ class Edge:
             await send(message)
 
         tokens = structlog.contextvars.bind_contextvars(request_id=request_id.decode())
+        began = monotonic()
         try:
             await self.app(scope, receive, stricter)
         except Exception:
@@ -591,6 +593,19 @@ class Edge:
                 raise
         finally:
             structlog.contextvars.reset_contextvars(**tokens)
+            _measure(scope, status, monotonic() - began)
+
+
+def _measure(scope: Scope, status: int, took_s: float) -> None:
+    """Count an answer under its route's template: paths hold ids, and every label is kept in memory."""
+    if scope["path"] not in HEALTH:
+        route = getattr(scope.get("route"), "path", None)
+        method = scope["method"] if route else "*"  # anybody may invent methods for paths that are none
+        waited = "yes" if any(name == b"prefer" for name, _ in scope["headers"]) else "no"
+        LATENCY.labels(method, route or "none", str(status), waited).observe(took_s)
+
+
+HEALTH = ("/healthz", "/readyz", "/metrics")
 
 
 class App(FastAPI):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
+from prometheus_client import Counter
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -13,6 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from kit import clock
 
 log = structlog.get_logger()
+
+RUNS = Counter("tandem_job_runs", "Rounds of timed work that ended well, empty ones too", ["job"])
+FAILURES = Counter("tandem_job_failures", "Rounds of timed work that failed", ["job"])
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,19 @@ class Job:
             return await self.run(db, now) if free else 0
 
     async def loop(self, sessions: async_sessionmaker[AsyncSession]) -> None:
-        """Run until cancelled. A failure is logged and tried again at the next round."""
+        """Run until cancelled. A failure is logged, counted and tried again at the next round."""
+        FAILURES.labels(self.name)  # so that it is there at zero, and its first increase is one
         while True:
             try:
-                if await self.once(sessions, clock.now()):
+                found = await self.once(sessions, clock.now())
+                RUNS.labels(self.name).inc()
+                if found:
                     continue
             except (SQLAlchemyError, OSError) as error:
+                FAILURES.labels(self.name).inc()
                 log.warning("job_failed", job=self.name, error=str(error)[:500])
             except Exception:
+                FAILURES.labels(self.name).inc()
                 log.exception("job_failed", job=self.name)
             await asyncio.sleep(self.every_s)
 

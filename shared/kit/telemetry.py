@@ -1,5 +1,6 @@
 """What a service says of itself: structured logs, traces over every border, metrics."""
 
+import asyncio
 import logging
 import sys
 from typing import TYPE_CHECKING
@@ -9,9 +10,10 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Histogram, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 if TYPE_CHECKING:
     from kit.service import Service
@@ -63,54 +65,92 @@ def configure_traces(service: str, version: str, endpoint: str | None) -> Tracer
     return provider
 
 
-_COUNTS = text(
-    """
-    select (select count(*) from outbox), (select coalesce(extract(epoch from now() - min(created_at)), 0) from outbox),
-           (select count(*) from outbox_dead), (select count(*) from parked where state = 'due'),
-           (select count(*) from parked where state = 'dead'), (select count(*) from waiting),
-           (select count(*) from mail where state = 'queued')
-    """
+COUNTED_TO = 100_000
+"""Where counting stops: a metric that says "at least so many" costs the same however long a table is."""
+
+LATENCY = Histogram(
+    "tandem_http_request_seconds",
+    "Time to a whole answer; those who asked to wait for an outcome (Prefer: wait) are told apart",
+    ["method", "route", "status", "waited"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+
+_COUNTS = {
+    "tandem_outbox_rows": ("Announcements that Kafka has not confirmed", "from outbox"),
+    "tandem_outbox_dead": ("Announcements that Kafka will never take", "from outbox_dead"),
+    "tandem_parked_due": ("Parked records that will be tried again", "from parked where state = 'due'"),
+    "tandem_parked_dead": ("Parked records after their last attempt", "from parked where state = 'dead'"),
+    "tandem_waiting": ("Records waiting for something that has not arrived", "from waiting"),
+    "tandem_mail_queued": ("Mails not sent yet", "from mail where state = 'queued'"),
+    "tandem_mail_failed": ("Mails given up", "from mail where state = 'failed'"),
+}
+_AGE = "select coalesce((select extract(epoch from now() - created_at) from outbox order by id limit 1), 0)"
+"""Rows leave the outbox in the order of their ids, so the first is the oldest; there is no other index."""
+_QUERIES = {
+    name: (
+        f"{help_} (counted up to {COUNTED_TO})",
+        f"(select count(*) from (select {rows} limit {COUNTED_TO}) as _)",  # noqa: S608 - the lines above
+    )
+    for name, (help_, rows) in _COUNTS.items()
+} | {"tandem_outbox_oldest_age_seconds": ("Age of the oldest announcement that Kafka has not confirmed", f"({_AGE})")}
+_ALL = text(f"select {', '.join(query for _, query in _QUERIES.values())}")
 
 
 async def measured(service: "Service") -> CollectorRegistry:
-    """What only the database and the consumer know, read when the metrics are asked for."""
-    registry = CollectorRegistry()
-    gauges: dict[str, tuple[str, float]] = {}
-    async with service.database.worker() as db:
-        row = (await db.execute(_COUNTS)).one()
-        for name, help_, value in zip(_NAMES, _HELP, row, strict=True):
-            gauges[name] = (help_, float(value))
-        for name, (help_, query) in service.gauges.items():
-            gauges[name] = (help_, float(await db.scalar(text(query)) or 0))
-    lag = GaugeMetricFamily("tandem_consumer_lag", "Records not handled yet", labels=["topic", "partition"])
-    if service.consumer:
-        for partition, behind in service.consumer.lag().items():
-            lag.add_metric([partition.topic, str(partition.partition)], behind)
+    """What only the database and the consumer know, read when the metrics are asked for.
+
+    A database that does not answer is itself a measurement: the rest is given all the same.
+    """
+    families = _of_the_process(service)
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            families += await _of_the_database(service)
+        up = 1
+    except (SQLAlchemyError, OSError, TimeoutError):
+        up = 0
+    families.append(GaugeMetricFamily("tandem_database_up", "1 while the database answers", up))
 
     class Snapshot:
-        def collect(self) -> list[GaugeMetricFamily]:
-            return [lag, *(GaugeMetricFamily(name, help_, value) for name, (help_, value) in gauges.items())]
+        def collect(self) -> list[Metric]:
+            return families
 
+    registry = CollectorRegistry()
     registry.register(Snapshot())
     return registry
 
 
-_NAMES = (
-    "tandem_outbox_rows",
-    "tandem_outbox_oldest_age_seconds",
-    "tandem_outbox_dead",
-    "tandem_parked_due",
-    "tandem_parked_dead",
-    "tandem_waiting",
-    "tandem_mail_queued",
-)
-_HELP = (
-    "Announcements that Kafka has not confirmed",
-    "Age of the oldest of them",
-    "Announcements that Kafka will never take",
-    "Parked records that will be tried again",
-    "Parked records after their last attempt",
-    "Records waiting for something that has not arrived",
-    "Mails not sent yet",
-)
+ANSWER_WITHIN_S = 5.0
+"""Prometheus gives up after ten."""
+
+
+async def _of_the_database(service: "Service") -> list[Metric]:
+    async with service.database.worker() as db:
+        row = (await db.execute(_ALL)).one()
+        found: list[Metric] = [
+            GaugeMetricFamily(name, help_, float(value))
+            for (name, (help_, _)), value in zip(_QUERIES.items(), row, strict=True)
+        ]
+        for name, (help_, query) in service.gauges.items():
+            found.append(GaugeMetricFamily(name, help_, float(await db.scalar(text(query)) or 0)))
+    return found
+
+
+def _of_the_process(service: "Service") -> list[Metric]:
+    in_use = GaugeMetricFamily("tandem_database_connections", "Connections in use", labels=["pool"])
+    for pool, engine in {"api": service.database.api_engine, "worker": service.database.worker_engine}.items():
+        in_use.add_metric([pool], engine.pool.checkedout())  # type: ignore[attr-defined]
+    found: list[Metric] = [in_use]
+    if consumer := service.consumer:
+        lag = GaugeMetricFamily("tandem_consumer_lag", "Records not handled yet", labels=["topic", "partition"])
+        for partition, behind in consumer.lag().items():
+            lag.add_metric([partition.topic, str(partition.partition)], behind)
+        stuck = consumer.stuck(service.settings.progress_max_s)
+        found += [
+            lag,
+            CounterMetricFamily("tandem_consumer_handled", "Records handled", consumer.inbox.handled),
+            CounterMetricFamily("tandem_consumer_parked", "Records set aside at first sight", consumer.inbox.parked),
+            GaugeMetricFamily("tandem_consumer_stuck", "1 while work waits and nothing gets finished", int(stuck)),
+            GaugeMetricFamily("tandem_consumer_partitions", "Partitions read", len(consumer.assignment())),
+            GaugeMetricFamily("tandem_topics_missing", "Topics to read that do not exist", len(consumer.missing)),
+        ]
+    return found

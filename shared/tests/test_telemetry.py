@@ -14,7 +14,7 @@ from pydantic_settings import SettingsConfigDict
 
 from kit import Service, outbox
 from kit.consumer import batches
-from kit.db import Session
+from kit.db import Database, Session
 from kit.settings import ServiceSettings
 from kit.testing import Migrated, Running
 from schemas.event import Event, uuid7
@@ -111,6 +111,32 @@ async def test_metrics_say_what_waits_to_be_sent_and_what_the_service_adds(bell:
     assert "tandem_outbox_rows 1.0" in text
     assert "bell_size 7.0" in text
     assert "tandem_parked_due 0.0" in text
+
+
+async def test_metrics_tell_how_long_answers_took_by_route_and_never_by_path(bell: Running) -> None:
+    for _ in range(3):
+        await bell.http.get(f"/v1/nothing/{uuid7()}")
+        await bell.http.request("BREW", f"/v1/nothing/{uuid7()}")
+
+    text = (await bell.http.get("/metrics")).text
+
+    unknown = 'tandem_http_request_seconds_count{method="*",route="none",status="404",waited="no"} 6.0'
+    assert [line for line in text.splitlines() if line.startswith("tandem_http_request_seconds_count")] == [unknown]
+
+
+async def test_metrics_are_there_without_a_database_and_say_so(bell: Running) -> None:
+    assert "tandem_database_up 1.0" in (await bell.http.get("/metrics")).text
+    database = bell.service.settings.worker_database_url.rsplit("/", 1)[1]
+    elsewhere = bell.service.settings.worker_database_url.replace(database, "no_such_database")
+    lost = Database(bell.service.settings.model_copy(update={"worker_database_url": elsewhere}), "bell")
+    await bell.service.database.close()
+    bell.service.database = lost
+
+    answer = await bell.http.get("/metrics")
+
+    assert answer.status_code == 200
+    assert "tandem_database_up 0.0" in answer.text
+    assert "tandem_outbox_rows" not in answer.text
 
 
 async def test_ready_says_whether_the_database_answers_and_alive_does_not_need_it(bell: Running) -> None:
