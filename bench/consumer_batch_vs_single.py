@@ -1,4 +1,4 @@
-"""What batches bring: the same consumer, handler and statements with up to 500 records a transaction,
+"""What batches bring: the same consumer, handler and statements with up to 1,000 records a transaction,
 and with one."""
 
 import uvloop

@@ -46,7 +46,7 @@ class TimedInbox(Inbox):
             self.rate.set_result(self.handled / (time.perf_counter() - self.began))
 
 
-async def by_kit(bench: Sample, records: int, batch_max: int = 500) -> float:
+async def by_kit(bench: Sample, records: int, batch_max: int = 1000) -> float:
     """The kit's consumer and inbox with the sample's handler."""
     group = f"kit-{uuid7().hex[-8:]}"
     inbox = TimedInbox(bench.database.worker, group, [on_approved], dead_letters="bench.dlq")
@@ -61,7 +61,7 @@ async def by_kit(bench: Sample, records: int, batch_max: int = 500) -> float:
             await running
 
 
-async def by_hand(bench: Sample, records: int, batch_max: int = 500) -> float:
+async def by_hand(bench: Sample, records: int, batch_max: int = 1000) -> float:
     """What somebody would write against aiokafka and SQLAlchemy: the same reading, checking and statements,
     offsets after the commit, nothing else: no parking, no waiting, no traces, no way to be told of progress."""
     group = f"raw-{uuid7().hex[-8:]}"

@@ -1,5 +1,5 @@
 """Twenty thousand charges against one wallet by the billing service as it runs, relay and all, against
-sixteen workers that each lock the wallet's row for every charge and write the same ledger entries.
+sixteen workers that each lock the wallet's row for every charge, decide and write the same.
 
 The charges wait in Kafka while billing is down. The clock starts when its first batch is decided and
 stops when the last charge is committed; then the ledger is checked to the credit.
@@ -11,6 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
+import orjson
 import uvloop
 
 from bench.pairs import paired
@@ -18,6 +19,7 @@ from bench.results import Result
 from bench.wire import send
 from kit import clock, topics
 from kit.db import uuid7
+from schemas.credits import CreditsCharged
 from schemas.enrollment import EnrollmentApproved
 from schemas.event import all_events
 from schemas.partner import PartnerChanged
@@ -90,22 +92,7 @@ class Billing:
         """Charges a second, from records that wait in Kafka."""
         await asyncio.to_thread(self.service.stop)
         now = clock.now()
-        approved = [
-            EnrollmentApproved(
-                version=1,
-                enrollment_id=uuid7(),
-                person_id=uuid7(),
-                course_id=uuid7(),
-                partner_id=partner_id,
-                way="associated",
-                payment="credits",
-                credits=PRICE,
-                approved_by="admin@partner.example",
-                approved_at=now,
-            )
-            for _ in range(CHARGES)
-        ]
-        await send(self.tandem.parts.kafka, approved)
+        await send(self.tandem.parts.kafka, _approved(CHARGES, partner_id))
         db = await asyncpg.connect(self.database_url)
         try:
             last = "select last_number from wallets where partner_id = $1"
@@ -137,12 +124,12 @@ class Billing:
     async def charge_by_locking(self, partner_id: UUID) -> float:
         """Charges a second, one transaction each, on the same database."""
         pool = await asyncpg.create_pool(self.database_url, min_size=NAIVE_WORKERS, max_size=NAIVE_WORKERS)
-        left = iter(range(NAIVE_CHARGES))
+        left = iter(_approved(NAIVE_CHARGES, partner_id))
 
         async def work() -> None:
             async with pool.acquire() as db:
-                for _ in left:
-                    await _charge(db, partner_id)
+                for event in left:
+                    await _charge(db, event)
 
         async with pool:
             began = time.perf_counter()
@@ -150,31 +137,77 @@ class Billing:
             return NAIVE_CHARGES / (time.perf_counter() - began)
 
 
-async def _charge(db: asyncpg.pool.PoolConnectionProxy, partner_id: UUID) -> None:
-    """What one would write first: lock, look, write two entries, update, commit."""
-    async with db.transaction():
-        wallet = await db.fetchrow(
-            "select available, spent, last_number from wallets where partner_id = $1 for update", partner_id
+def _approved(number: int, partner_id: UUID) -> list[EnrollmentApproved]:
+    now = clock.now()
+    return [
+        EnrollmentApproved(
+            version=1,
+            enrollment_id=uuid7(),
+            person_id=uuid7(),
+            course_id=uuid7(),
+            partner_id=partner_id,
+            way="associated",
+            payment="credits",
+            credits=PRICE,
+            approved_by="admin",
+            approved_at=now,
         )
-        if wallet is None or wallet["available"] < PRICE:
+        for _ in range(number)
+    ]
+
+
+async def _charge(db: asyncpg.pool.PoolConnectionProxy, event: EnrollmentApproved) -> None:
+    """What one would write first, and as right: claim the event, lock, look, write, announce, commit. Its lots
+    alone it does not keep."""
+    async with db.transaction():
+        await db.execute("insert into inbox (consumer, event_id) values ('naive', $1)", event.event_id)
+        wallet = await db.fetchrow(
+            "select available, spent, last_number from wallets where partner_id = $1 for update", event.partner_id
+        )
+        if await db.fetchval("select true from charges where enrollment_id = $1", event.enrollment_id):
+            return
+        if wallet is None or wallet["available"] < event.credits:
             raise NotExact("the naive wallet is empty")
-        cause, number = uuid7(), wallet["last_number"]
+        number, available = wallet["last_number"], wallet["available"] - event.credits
         await db.execute(
             "insert into entries (partner_id, number, cause_id, kind, account, credits, balance_after, actor, reason,"
             " at) values ($1, $2, $3, 'capture', 'available', $4, $5, 'admin', 'enrollment.approved', now()),"
             " ($1, $6, $3, 'capture', 'spent', $7, $8, 'admin', 'enrollment.approved', now())",
-            partner_id,
+            event.partner_id,
             number + 1,
-            cause,
+            event.enrollment_id,
             -PRICE,
-            wallet["available"] - PRICE,
+            available,
             number + 2,
-            PRICE,
-            wallet["spent"] + PRICE,
+            event.credits,
+            wallet["spent"] + event.credits,
         )
         await db.execute(
-            "update wallets set available = available - $2, spent = spent + $2, last_number = last_number + 2,"
+            "insert into charges (enrollment_id, partner_id, state, version, credits, captured, refunded, available,"
+            " decided_at) values ($1, $2, 'charged', 1, $3, $3, 0, $4, now())",
+            event.enrollment_id,
+            event.partner_id,
+            event.credits,
+            available,
+        )
+        await db.execute(
+            "update wallets set available = $3, spent = spent + $2, last_number = last_number + 2,"
             " version = version + 1 where partner_id = $1",
-            partner_id,
-            PRICE,
+            event.partner_id,
+            event.credits,
+            available,
+        )
+        charged = CreditsCharged(
+            version=1,
+            enrollment_id=event.enrollment_id,
+            partner_id=event.partner_id,
+            credits=event.credits,
+            available=available,
+        )
+        await db.execute(
+            "insert into outbox (topic, key, payload, headers) values ($1, $2, $3, $4)",
+            charged.topic,
+            charged.aggregate_id.encode(),
+            charged.value(),
+            orjson.dumps(charged.headers()).decode(),
         )

@@ -51,7 +51,7 @@ class Consumer:
         bootstrap: str,
         *,
         group: str,
-        batch_max: int = 500,
+        batch_max: int = 1000,
         topic_check_s: float = 2.0,
         stop_grace_s: float = 15.0,
     ) -> None:
@@ -65,7 +65,7 @@ class Consumer:
         """Topics that do not exist yet; shown by `/readyz`."""
         self.progress_at = time.monotonic()
         self._back_off_s = 0.2
-        self._gather = Gather(GATHER_S, batch_max // 4)
+        self._gather = Gather(GATHER_S, batch_max // 8)
         self._kafka: Callable[[], AIOKafkaConsumer | None] = lambda: None
 
     async def run(self) -> None:

@@ -56,7 +56,7 @@ class Relay:
     """Moves one service's announcements to Kafka."""
 
     def __init__(
-        self, database_url: str, bootstrap: str, *, name: str, batch_max: int = 500, poll_s: float = 0.25
+        self, database_url: str, bootstrap: str, *, name: str, batch_max: int = 1000, poll_s: float = 0.25
     ) -> None:
         self._url = database_url
         self._bootstrap = bootstrap
@@ -134,7 +134,7 @@ class Relay:
         self, reader: asyncpg.Connection, deleter: asyncpg.Connection, producer: AIOKafkaProducer
     ) -> None:
         floor = _Floor()
-        gather = Gather(GATHER_S, self._batch_max // 4)
+        gather = Gather(GATHER_S, self._batch_max // 8)
         sending: asyncio.Task[None] | None = None
         skip: list[int] = []
         partitions: dict[str, int] = {}

@@ -51,8 +51,8 @@ class ServiceSettings(BaseSettings):
     log_level: str = shared("LOG_LEVEL", "info")
     otel_endpoint: str | None = shared("OTEL_EXPORTER_OTLP_ENDPOINT", None)
 
-    batch_records_max: PositiveInt = 500
-    relay_batch_max: PositiveInt = 500
+    batch_records_max: PositiveInt = 1000
+    relay_batch_max: PositiveInt = 1000
     relay_poll_s: PositiveFloat = 0.25
     consumer_generation: PositiveInt = 1
     """Counted up to read every topic again from its start, as a consumer group with an inbox of its own. The
