@@ -231,6 +231,8 @@ class Suite:
             "SMTP_HOST": "127.0.0.1",
             "SMTP_PORT": str(self.smtp_port),
             "PLATFORM_ADMIN_EMAIL": ADMIN_EMAIL,
+            "TANDEM_ENVIRONMENT": "sandbox",
+            "TEST_CLOCKS": "true",
             "PYTHONPATH": _python_path(name),
             **self._env,
         }

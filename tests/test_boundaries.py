@@ -110,8 +110,8 @@ class Tree:
                 top = name.split(".")[0]
                 if top in self.services:
                     yield path, line, f"the kit imports the service {top}"
-                elif top == "schemas" and not name.startswith(("schemas.event", "schemas.access")):
-                    yield path, line, f"the kit imports {name}: it may know the envelope and grants only"
+                elif top == "schemas" and not name.startswith(("schemas.event", "schemas.access", "schemas.clock")):
+                    yield path, line, f"the kit imports {name}: it may know the envelope, grants and clocks only"
                 elif top == "stack" and path.stem != "testing":
                     yield path, line, "the kit imports the local stack"
         for path in (self.root / "contracts-schemas/schemas").rglob("*.py"):

@@ -1,6 +1,7 @@
 """Timed work: each job runs in one transaction, on one replica at a time, at once again while it finds work."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,10 +36,12 @@ class Job:
             )
             return await self.run(db, now) if free else 0
 
-    async def loop(self, sessions: async_sessionmaker[AsyncSession]) -> None:
-        """Run until cancelled. A failure is logged, counted and tried again at the next round."""
+    async def loop(self, sessions: async_sessionmaker[AsyncSession], woken: asyncio.Event | None = None) -> None:
+        """Run until cancelled, at once when `woken`. A failure is logged, counted and tried again at the next round."""
         FAILURES.labels(self.name)  # so that it is there at zero, and its first increase is one
+        woken = woken or asyncio.Event()
         while True:
+            woken.clear()
             try:
                 found = await self.once(sessions, clock.now())
                 RUNS.labels(self.name).inc()
@@ -50,7 +53,8 @@ class Job:
             except Exception:
                 FAILURES.labels(self.name).inc()
                 log.exception("job_failed", job=self.name)
-            await asyncio.sleep(self.every_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), self.every_s)
 
 
 def every(*, seconds: float) -> Callable[[Callable[[AsyncSession, datetime], Awaitable[int]]], Job]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import sqlalchemy as sa
 from alembic import command, context
 from alembic.config import Config
 from alembic.operations import Operations
@@ -138,6 +139,18 @@ def open_table(op: Operations | Any, table: str, *, api: str = "select, insert, 
     op.execute(f"grant {api} on {table} to {roles(op)['api']}")
     op.execute(f"grant select, insert, update, delete on {table} to {roles(op)['worker']}")
     op.execute(f"grant usage, select on all sequences in schema public to {', '.join(roles(op).values())}")
+
+
+def create_test_clocks(op: Operations | Any) -> None:
+    """Make the table of `kit.testclock`, for a service whose matters follow a tenant's time."""
+    op.create_table(
+        "test_clocks",
+        sa.Column("tenant_id", sa.Uuid, primary_key=True),
+        sa.Column("tenant_kind", sa.Text, nullable=False),
+        sa.Column("version", sa.BigInteger, nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+    )
+    open_table(op, "test_clocks", api="select, insert, update")
 
 
 def refuse_waiting_for_locks(op: Operations | Any) -> None:

@@ -162,7 +162,7 @@ class Service:
         if self.role in ("all", "api"):
             self._keep(self.outcomes.run)
         if self.role in ("all", "worker"):
-            from kit import links
+            from kit import links, testclock
             from kit.http import purge_answers
             from kit.mail import Sender, blank_old
 
@@ -192,8 +192,13 @@ class Service:
                 Job("blank_old_mails", DAY_S, blank_old),
                 Job("remove_old_links", DAY_S, links.remove_old),
             )
-            for job in (*self.jobs, *forgetting):
+            rounds = [asyncio.Event() for _ in self.jobs]
+            for job, woken in zip(self.jobs, rounds, strict=True):
+                self._keep(functools.partial(job.loop, self.database.worker, woken))
+            for job in forgetting:
                 self._keep(functools.partial(job.loop, self.database.worker))
+            if settings.test_clocks and testclock.on_clock_changed in self.handlers:
+                self._keep(functools.partial(testclock.watch, self.database.worker, rounds))
 
     def _keep(self, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """Run until the end of the service; an unforeseen error is logged and it starts again."""

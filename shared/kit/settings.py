@@ -4,9 +4,9 @@ Names that hold for the whole suite have no prefix (`KAFKA_BOOTSTRAP_SERVERS`); 
 prefixed with its name (`BILLING_DATABASE_URL`). What has no default must be given.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
 
@@ -48,6 +48,10 @@ class ServiceSettings(BaseSettings):
     """The first platform admin: holds that role before anybody could grant it."""
     platform_email: str = shared("PLATFORM_EMAIL", "platform@tandem.example")
     """Where the platform itself receives mail."""
+    environment: Literal["production", "sandbox"] = shared("TANDEM_ENVIRONMENT", "production")
+    """What is not a sandbox is production."""
+    test_clocks: bool = shared("TEST_CLOCKS", False)
+    """Whether tenants may be given a time of their own (`kit.testclock`); in a sandbox only."""
     log_level: str = shared("LOG_LEVEL", "info")
     otel_endpoint: str | None = shared("OTEL_EXPORTER_OTLP_ENDPOINT", None)
 
@@ -66,3 +70,9 @@ class ServiceSettings(BaseSettings):
     lock_wait_max_s: PositiveFloat = 5.0
     """How long a request waits for a row that another transaction holds, before it is told to come again."""
     stop_grace_s: PositiveFloat = 15.0
+
+    @model_validator(mode="after")
+    def _no_test_clocks_in_production(self) -> Self:
+        if self.test_clocks and self.environment == "production":
+            raise ValueError("TEST_CLOCKS is on, and this is production: it needs TANDEM_ENVIRONMENT=sandbox")
+        return self

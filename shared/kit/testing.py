@@ -97,6 +97,8 @@ class Migrated:
             "SMTP_HOST": "localhost",
             "SMTP_PORT": "1",
             "PLATFORM_ADMIN_EMAIL": ADMIN,
+            "TANDEM_ENVIRONMENT": "sandbox",
+            "TEST_CLOCKS": "true",
         }
 
     async def fresh(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from contracts.access.consumers import on_people_changed, on_suppliers_changed
 from contracts.access.http import router as access
+from contracts.clocks import router as clocks
 from contracts.customers.http import router as customers
 from contracts.customers.usecases import partner_of_customer
 from contracts.partners.http import router as partners
@@ -9,7 +10,9 @@ from contracts.settings import Settings
 from kit import Service
 from kit.auth import on_access_changed
 from kit.cli import command_line
+from kit.testclock import on_clock_changed
 from schemas.access import AccessChanged
+from schemas.clock import ClockChanged
 from schemas.customer import CustomerChanged
 from schemas.partner import PartnerChanged
 
@@ -17,9 +20,9 @@ service = Service(
     name="contracts",
     package="contracts",
     settings=Settings,
-    publishes=[PartnerChanged, AccessChanged, CustomerChanged],
-    consumers=[on_access_changed, on_people_changed, on_suppliers_changed],
-    routers=[partners, access, customers],
+    publishes=[PartnerChanged, AccessChanged, CustomerChanged, ClockChanged],
+    consumers=[on_access_changed, on_clock_changed, on_people_changed, on_suppliers_changed],
+    routers=[partners, access, customers, clocks],
     partner_of_customer=partner_of_customer,
 )
 

@@ -11,7 +11,7 @@ from sqlalchemy import Select, false, select, text
 from contracts.customers.rows import Customer
 from contracts.customers.rules import Invoicing, Size, Status
 from contracts.partners.usecases import active_partner
-from kit import audit, outbox
+from kit import audit, outbox, testclock
 from kit.auth import Caller
 from kit.db import Session
 from kit.problems import Refused
@@ -96,6 +96,20 @@ async def partner_of_customer(db: Session, customer_id: UUID) -> UUID | None:
     """The partner whose admins may act for a customer."""
     partner_id: UUID | None = await db.scalar(select(Customer.partner_id).where(Customer.id == customer_id))
     return partner_id
+
+
+async def has_customers(db: Session, partner_id: UUID) -> bool:
+    """Whether a partner has any customer."""
+    return await db.scalar(select(Customer.id).where(Customer.partner_id == partner_id).limit(1)) is not None
+
+
+async def time_of_customer(db: Session, customer_id: UUID, now: datetime) -> datetime:
+    """The time of a customer: `now`, where no test clock is its own or its partner's."""
+    if not testclock.on(db):
+        return now
+    return await testclock.time_of(
+        db, now, partner_id=await partner_of_customer(db, customer_id), customer_id=customer_id
+    )
 
 
 async def make_customer(db: Session, wish: NewCustomer, *, caller: Caller, now: datetime) -> Customer:
