@@ -1,0 +1,1 @@
+"""What leaving before the regular end costs (CON-11)."""
