@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contracts.buyouts.rules import Paid, Quote, Service, buyout_rule, quote
+from contracts.buyouts.rules import Paid, Quote, Rule, Service, quote
 from contracts.terminations.rules import (
     OpenEnd,
     Term,
@@ -61,7 +61,7 @@ def test_the_regular_end(row: list[str]) -> None:
 @pytest.mark.parametrize("example", examples("sum"))
 def test_the_sum_and_its_lines(example: dict[str, Any]) -> None:
     term = Term(example["start"], example["term"], example.get("renewal"))
-    service = Service(term, example["fee"], "EUR", buyout_rule(example.get("rule")), example.get("one_off", 0))
+    service = Service(term, example["fee"], "EUR", Rule.of(example.get("rule", {})), example.get("one_off", 0))
     paid = [Paid(uuid7(), p["first"], p["last"], p["net"]) for p in example.get("paid", ())]
 
     quoted = quote(service, example["last_day"], example["regular_end"], paid)
@@ -82,7 +82,7 @@ def test_the_sum_by_another_rule(example: dict[str, Any]) -> None:
 
 
 def quoted_by(rule: dict[str, Any]) -> Quote:
-    service = Service(Term(date(2026, 1, 1), 24, None), 12_000, "EUR", buyout_rule(rule))
+    service = Service(Term(date(2026, 1, 1), 24, None), 12_000, "EUR", Rule.of(rule))
     return quote(service, date(2027, 9, 20), date(2027, 12, 31))
 
 

@@ -181,26 +181,20 @@ def test_no_deadline_lies_beyond_the_day_it_is_about(asked: date, ahead: int) ->
     assert [reminders_due(asked, asked + timedelta(days=n)) for n in (2, 3, 6, 7, 11, 12, 99)] == [0, 1, 1, 2, 2, 3, 3]
 
 
+shares = st.integers(0, WHOLE)
 rules = st.one_of(
-    st.builds(Rule, st.just(Kind.PERCENTAGE), st.integers(0, WHOLE)),
+    st.builds(Rule, st.sampled_from([Kind.PERCENTAGE, Kind.WHOLE_MONTHS, Kind.DAYS]), shares),
     st.builds(Rule, st.just(Kind.FLAT), amount=st.integers(0, 10**7)),
-    st.builds(Rule, st.just(Kind.WHOLE_MONTHS), st.integers(0, WHOLE)),
-    st.builds(Rule, st.just(Kind.DAYS), st.integers(0, WHOLE)),
+    st.builds(
+        Rule, st.just(Kind.REDUCING), steps=st.lists(st.tuples(st.integers(0, 60), shares)).map(sorted).map(tuple)
+    ),
     st.builds(
         Rule,
-        st.just(Kind.REDUCING),
-        st.integers(0, WHOLE),
-        step_bp=st.integers(0, 2000),
-        floor_bp=st.integers(0, WHOLE),
+        st.just(Kind.LOWER_OF_BENEFITS),
+        monthly_benefit=st.integers(0, 10**5),
+        once_benefit=st.integers(0, 10**5),
     ),
-    st.builds(Rule, st.just(Kind.LOWER_OF_BENEFITS), st.integers(0, WHOLE), benefit_per_month=st.integers(0, 10**5)),
-    st.builds(
-        Rule,
-        st.just(Kind.LEGAL_CAP),
-        st.integers(0, WHOLE),
-        cap_bp=st.integers(0, WHOLE),
-        cap_months=st.one_of(st.none(), st.integers(0, 12)),
-    ),
+    st.builds(Rule, st.just(Kind.LEGAL_CAP), shares, fees_max=st.integers(0, 12)),
 )
 
 

@@ -7,7 +7,7 @@ one-off costs and what is already paid count in every rule.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from enum import StrEnum
@@ -44,70 +44,44 @@ class Kind(StrEnum):
     DAYS = "days"
     """A share of the fee by the day: twelve monthly fees ÷ 365 for each remaining day."""
     REDUCING = "reducing"
-    """A share of the remaining fees that shrinks with every whole billing month served."""
+    """A share of the remaining fees that falls with the whole billing months served."""
     LOWER_OF_BENEFITS = "lower_of_benefits"
-    """What the customer was spared until its last day, where that is less than the share of the remaining fees."""
+    """What the customer gained until its last day, or the remaining fees: whichever is less."""
     LEGAL_CAP = "legal_cap"
-    """A share of the remaining fees, at most what the law allows."""
+    """A share of the remaining fees, at most a number of monthly fees."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A product's buy-out rule; what a kind does not use stays at its default."""
+    """A contract's buy-out rule; what a kind does not use stays at its default."""
 
     kind: Kind = Kind.PERCENTAGE
     percentage_bp: int = WHOLE
     """The share of the fees, in basis points."""
     amount: int = 0
     """`flat`: the sum."""
-    step_bp: int = 0
-    """`reducing`: how much the share shrinks for each whole billing month served."""
-    floor_bp: int = 0
-    """`reducing`: the least that it shrinks to."""
-    benefit_per_month: int = 0
+    steps: tuple[tuple[int, int], ...] = ()
+    """`reducing`: from this whole billing month served on, this share. Before the first step: all."""
+    monthly_benefit: int = 0
     """`lower_of_benefits`: what each month was cheaper than without the term."""
-    cap_bp: int = WHOLE
-    """`legal_cap`: the largest share of the remaining fees that may be asked."""
-    cap_months: int | None = None
-    """`legal_cap`: the largest number of monthly fees that may be asked; None: no such limit."""
+    once_benefit: int = 0
+    """`lower_of_benefits`: what was given at the start."""
+    fees_max: int = 0
+    """`legal_cap`: the largest number of monthly fees that may be asked."""
 
+    @classmethod
+    def of(cls, agreed: Mapping[str, Any]) -> "Rule":
+        """The rule as a contract's terms have it, under `rule` and what belongs to it."""
+        told = {name: value for name, value in agreed.items() if name != "rule"}
+        if "steps" in told:
+            told["steps"] = tuple(sorted((step["from_month"], step["percentage_bp"]) for step in told["steps"]))
+        return cls(Kind(agreed.get("rule", Kind.PERCENTAGE)), **told)
 
-_FIELDS: dict[Kind, frozenset[str]] = {
-    Kind.PERCENTAGE: frozenset({"percentage_bp"}),
-    Kind.FLAT: frozenset({"amount"}),
-    Kind.WHOLE_MONTHS: frozenset({"percentage_bp"}),
-    Kind.DAYS: frozenset({"percentage_bp"}),
-    Kind.REDUCING: frozenset({"percentage_bp", "step_bp", "floor_bp"}),
-    Kind.LOWER_OF_BENEFITS: frozenset({"percentage_bp", "benefit_per_month"}),
-    Kind.LEGAL_CAP: frozenset({"percentage_bp", "cap_bp", "cap_months"}),
-}
-_NEEDED: dict[Kind, frozenset[str]] = {
-    Kind.FLAT: frozenset({"amount"}),
-    Kind.REDUCING: frozenset({"step_bp"}),
-    Kind.LOWER_OF_BENEFITS: frozenset({"benefit_per_month"}),
-}
-
-
-def buyout_rule(given: dict[str, Any] | None) -> Rule:
-    """The rule as a product stores it; none is the default. Raises `ValueError` naming what is wrong."""
-    given = dict(given or {})
-    try:
-        kind = Kind(given.pop("kind", Kind.PERCENTAGE))
-    except ValueError:
-        raise ValueError(f"kind is one of {', '.join(Kind)}") from None
-    if unknown := sorted(set(given) - _FIELDS[kind]):
-        raise ValueError(f"{kind} does not use {', '.join(unknown)}")
-    if missing := sorted(_NEEDED.get(kind, frozenset()) - set(given)):
-        raise ValueError(f"{kind} needs {', '.join(missing)}")
-    if kind is Kind.LEGAL_CAP and not given.keys() & {"cap_bp", "cap_months"}:
-        raise ValueError("legal_cap needs cap_bp or cap_months")
-    for name, value in given.items():
-        most = 10**12 if name in ("amount", "benefit_per_month") else 1200 if name == "cap_months" else WHOLE
-        if value is None and name == "cap_months":
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-            raise ValueError(f"{name} is a whole number from 0 to {most}")
-    return Rule(kind=kind, **given)
+    def share_bp(self, months_served: int) -> int:
+        """The share of the fees after so many whole billing months."""
+        if self.kind is not Kind.REDUCING:
+            return self.percentage_bp
+        return next((share for month, share in reversed(self.steps) if month <= months_served), WHOLE)
 
 
 # -- the quote --------------------------------------------------------------------------------------------
@@ -210,39 +184,31 @@ def adjusted(quoted: Quote, amount: int, reason: str) -> Quote:
 
 
 def _price(service: Service, last_day: date, first: date, regular: date) -> list[Line]:
-    rule, term = service.rule, service.term
-    share = rule.percentage_bp
-    months = [
-        _Part(m, d, Fraction(service.fee * d, m.days))
-        for m in billing_months(term.starts_on, first, regular)
-        for d in [m.days_within(first, regular)]
+    """What stands in the place of `remaining × percentage`."""
+    rule, start = service.rule, service.term.starts_on
+    months = list(billing_months(start, first, regular))
+    parts = [
+        _Part(m, days, Fraction(service.fee * days, m.days)) for m in months for days in [m.days_within(first, regular)]
     ]
+    share = rule.share_bp(months_served(start, last_day))
     match rule.kind:
         case Kind.FLAT:
             return [Line("flat", rule.amount, first, regular)]
-        case Kind.WHOLE_MONTHS:
-            return _fees([_Part(p.month, p.month.days, Fraction(service.fee)) for p in months], share, first, regular)
         case Kind.DAYS:
             days = (regular - last_day).days
             amount = half_up(Fraction(service.fee * 12 * days * share, DAYS_A_YEAR * WHOLE))
             return [Line("fees", amount, first, regular, days, DAYS_A_YEAR, share)]
-        case Kind.REDUCING:
-            share = max(share - rule.step_bp * months_served(term.starts_on, last_day), min(rule.floor_bp, share))
-            return _fees(months, share, first, regular)
-        case Kind.LOWER_OF_BENEFITS:
-            fees = _fees(months, share, first, regular)
-            benefits = half_up(_benefits(rule.benefit_per_month, term.starts_on, last_day))
-            if benefits < sum(line.amount for line in fees):
-                return [Line("benefits", benefits, term.starts_on, last_day)]
-            return fees
-        case Kind.LEGAL_CAP:
-            fees = _fees(months, share, first, regular)
-            cap = half_up(sum((p.amount for p in months), Fraction(0)) * rule.cap_bp / WHOLE)
-            if rule.cap_months is not None:
-                cap = min(cap, service.fee * rule.cap_months)
-            over = sum(line.amount for line in fees) - cap
-            return [*fees, Line("cap", -over, first, regular)] if over > 0 else fees
-    return _fees(months, share, first, regular)
+        case Kind.WHOLE_MONTHS:
+            parts = [_Part(m, m.days, Fraction(service.fee)) for m in months]
+    fees = _fees(parts, share, first, regular)
+    total = sum(line.amount for line in fees)
+    if rule.kind is Kind.LOWER_OF_BENEFITS:
+        benefits = rule.once_benefit + half_up(_by_month(rule.monthly_benefit, start, last_day))
+        return [Line("benefits", benefits, start, last_day)] if benefits < total else fees
+    over = total - service.fee * rule.fees_max
+    if rule.kind is Kind.LEGAL_CAP and over > 0:
+        return [*fees, Line("cap", -over, first, regular)]
+    return fees
 
 
 def _fees(parts: Sequence[_Part], share_bp: int, first: date, last: date) -> list[Line]:
@@ -265,9 +231,10 @@ def months_served(starts_on: date, last_day: date) -> int:
     return max(months, 0)
 
 
-def _benefits(per_month: int, starts_on: date, last_day: date) -> Fraction:
+def _by_month(amount: int, starts_on: date, last_day: date) -> Fraction:
+    """So much for each billing month served, parts of one by the day."""
     served = billing_months(starts_on, starts_on, last_day)
-    return sum((Fraction(per_month * m.days_within(starts_on, last_day), m.days) for m in served), Fraction(0))
+    return sum((Fraction(amount * m.days_within(starts_on, last_day), m.days) for m in served), Fraction(0))
 
 
 def _set_off(paid: Iterable[Paid], first: date, last: date) -> list[Line]:
