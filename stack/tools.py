@@ -70,6 +70,28 @@ def python() -> str:
     return sys.executable
 
 
+PROMTOOL = "github.com/prometheus/prometheus/cmd/promtool@v0.316.0"
+
+
+def promtool() -> str:
+    """The promtool of PATH, else one built from its pinned module, once. Raises Missing where Go is missing too."""
+    if found := shutil.which("promtool"):
+        return found
+    folder = Path(__file__).resolve().parent.parent / ".stack" / "tools" / PROMTOOL.rpartition("@")[2]
+    if not (folder / "promtool").exists():
+        go = shutil.which("go")
+        if go is None:
+            raise Missing(
+                "promtool is missing: install Prometheus (Debian: apt install prometheus; macOS: brew install "
+                "prometheus), or Go 1.25 or newer, with which it is built (Debian: apt install golang; macOS: brew "
+                "install go)"
+            )
+        print("stack: building promtool by Go, once; it takes some minutes", file=sys.stderr)
+        build = [go, "install", "-tags", "remove_all_sd,netgo", PROMTOOL]  # It scrapes nothing here.
+        subprocess.run(build, check=True, env=os.environ | {"GOBIN": str(folder), "GOFLAGS": "-mod=mod"})
+    return str(folder / "promtool")
+
+
 def complaints() -> list[str]:
     """What is missing on this machine, one line each."""
     needs: list[Callable[[], str]] = [python, java, maven]

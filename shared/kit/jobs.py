@@ -16,8 +16,8 @@ from kit import clock
 
 log = structlog.get_logger()
 
-RUNS = Counter("tandem_job_runs", "Rounds of timed work that ended well, empty ones too", ["job"])
-FAILURES = Counter("tandem_job_failures", "Rounds of timed work that failed", ["job"])
+RUNS = Counter("tandem_job_runs", "Rounds of timed work that ended well, empty ones too", ["name"])
+FAILURES = Counter("tandem_job_failures", "Rounds of timed work that failed", ["name"])
 
 
 @dataclass(frozen=True)
