@@ -21,8 +21,8 @@ help: ## list the chores
 demo: setup ## the main job, told step by step on real Kafka and PostgreSQL; ends by itself
 	$(BIN)/python -m demo
 
-up: setup ## start everything and keep it running
-	$(BIN)/python -m stack up
+up: setup ## start everything and keep it running; SECURE=1 with Kafka's TLS, users and rights
+	$(BIN)/python -m stack up $(if $(SECURE),--secure)
 
 down: setup ## stop what `make up` started
 	$(BIN)/python -m stack down

@@ -67,7 +67,7 @@ async def by_hand(bench: Sample, records: int, batch_max: int = 1000) -> float:
     group = f"raw-{uuid7().hex[-8:]}"
     consumer = AIOKafkaConsumer(
         Approved.topic,
-        bootstrap_servers=bench.kafka,
+        **bench.kafka.client,
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer
 from bench.results import Result
 from bench.sample import Approved, Sample, approved, sample
 from kit import outbox
+from kit.kafka import Kafka
 from kit.relay import Relay
 from stack.parts import Parts
 
@@ -42,12 +43,12 @@ async def _run(parts: Parts) -> list[Result]:
     return [Result("relay_commit_to_ack_ms", median(times), "ms p50", target=5, better="less", note=note)]
 
 
-def relay_process(database_url: str, bootstrap: str) -> None:
-    uvloop.run(Relay(database_url, bootstrap, name="bench").run())
+def relay_process(database_url: str, kafka: Kafka) -> None:
+    uvloop.run(Relay(database_url, kafka, name="bench").run())
 
 
 async def _announce_and_read(bench: Sample) -> list[float]:
-    consumer = AIOKafkaConsumer(Approved.topic, bootstrap_servers=bench.kafka, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(Approved.topic, **bench.kafka.client, auto_offset_reset="earliest")
     await consumer.start()
     try:
         times = []

@@ -17,6 +17,7 @@ from sqlalchemy import text
 from kit import clock, migrations, outbox, topics
 from kit.consumer import batches
 from kit.db import Database, Session, uuid7
+from kit.kafka import Kafka
 from kit.settings import ServiceSettings
 from schemas.enrollment import EnrollmentApproved, EnrollmentConfirmed
 from stack.parts import Parts
@@ -98,8 +99,8 @@ class Sample:
     admin_url: str
 
     @property
-    def kafka(self) -> str:
-        return self.settings.kafka_bootstrap_servers
+    def kafka(self) -> Kafka:
+        return self.settings.kafka
 
     async def clear(self, events: Sequence[Approved] = ()) -> None:
         """Forget all that was handled; these enrollments are approved. The disk starts even, too."""
@@ -133,7 +134,7 @@ async def sample(parts: Parts) -> AsyncIterator[Sample]:
         }
     )
     await asyncio.to_thread(migrations.upgrade, Path(__file__).parent / "migrations", settings)
-    await topics.apply(parts.kafka, topics.declared([Approved, Confirmed], "bench.dlq"), replication=1)
+    await topics.apply(Kafka(parts.kafka), topics.declared([Approved, Confirmed], "bench.dlq"), replication=1)
     database = Database(settings, "bench")
     try:
         yield Sample(settings, database, parts.postgres_admin_url)

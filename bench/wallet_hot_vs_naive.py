@@ -19,6 +19,7 @@ from bench.results import Result
 from bench.wire import send
 from kit import clock, topics
 from kit.db import uuid7
+from kit.kafka import Kafka
 from schemas.credits import CreditsCharged
 from schemas.enrollment import EnrollmentApproved
 from schemas.event import all_events
@@ -47,7 +48,7 @@ def run(parts: Parts) -> list[Result]:
 
 async def _run(tandem: Suite) -> list[Result]:
     elsewhere = [event for event in all_events() if event.source != "billing"]
-    await topics.apply(tandem.parts.kafka, topics.declared(elsewhere, "bench.dlq"), replication=1)
+    await topics.apply(Kafka(tandem.parts.kafka), topics.declared(elsewhere, "bench.dlq"), replication=1)
     await asyncio.to_thread(tandem.add, "billing")
     urls = {"billing": tandem.service("billing").url}
     client = Tandem(urls, tandem.issuer.url, tandem.mail.url)
@@ -80,7 +81,7 @@ class Billing:
     async def wallet(self) -> UUID:
         """A partner's new wallet, filled by staff."""
         partner = PartnerChanged(version=1, partner_id=uuid7(), name="Learning Lab", wallet=True)
-        await send(self.tandem.parts.kafka, [partner])
+        await send(Kafka(self.tandem.parts.kafka), [partner])
         path = f"/v1/wallets/{partner.partner_id}"
         async with asyncio.timeout(30):
             while (await self.client.call("GET", "billing", path)).status_code != 200:
@@ -92,7 +93,7 @@ class Billing:
         """Charges a second, from records that wait in Kafka."""
         await asyncio.to_thread(self.service.stop)
         now = clock.now()
-        await send(self.tandem.parts.kafka, _approved(CHARGES, partner_id))
+        await send(Kafka(self.tandem.parts.kafka), _approved(CHARGES, partner_id))
         db = await asyncpg.connect(self.database_url)
         try:
             last = "select last_number from wallets where partner_id = $1"

@@ -6,15 +6,16 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaProducer
 
+from kit.kafka import Kafka
 from kit.relay import BATCH_BYTES_MAX, partition_for
 from schemas.event import Event
 
 
 @asynccontextmanager
-async def raw_producer(bootstrap: str) -> AsyncIterator[AIOKafkaProducer]:
+async def raw_producer(kafka: Kafka) -> AsyncIterator[AIOKafkaProducer]:
     """A producer; stopped at the end of the block."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
+        **kafka.client,
         enable_idempotence=True,
         acks="all",
         linger_ms=0,
@@ -33,9 +34,9 @@ def wire_headers(event: Event) -> list[tuple[str, bytes]]:
     return [(name, value.encode()) for name, value in event.headers().items()]
 
 
-async def send(bootstrap: str, events: Sequence[Event]) -> None:
+async def send(kafka: Kafka, events: Sequence[Event]) -> None:
     """Put the events on their topics; all are confirmed on return."""
-    async with raw_producer(bootstrap) as producer:
+    async with raw_producer(kafka) as producer:
         promises = [
             await producer.send(e.topic, e.value(), e.aggregate_id.encode(), headers=wire_headers(e)) for e in events
         ]

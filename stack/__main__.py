@@ -20,6 +20,9 @@ def main() -> int:
     up_options = does.add_parser("up", help="start everything that does not run yet")
     up_options.add_argument("--fresh", action="store_true", help="stop what runs and begin without data")
     up_options.add_argument(
+        "--secure", action="store_true", help="Kafka with TLS, a user for each service, and rights (ACLs)"
+    )
+    up_options.add_argument(
         "--base-port", type=int, default=BASE_PORT, help="services listen from the next port on (default: %(default)s)"
     )
     up_options.add_argument("services", nargs="*", help="only these services (default: all)")
@@ -65,7 +68,7 @@ def _act(asked: argparse.Namespace) -> int:
 
 def up(home: Path, asked: argparse.Namespace) -> int:
     """Start what does not run yet; what this call started ends again if something fails."""
-    from stack import daemon, parts
+    from stack import daemon, kafka, parts
     from stack.processes import OFFSETS, SERVICES, Suite
 
     began = time.monotonic()
@@ -74,10 +77,13 @@ def up(home: Path, asked: argparse.Namespace) -> int:
         for folder in ("data", "logs"):
             shutil.rmtree(home / folder, ignore_errors=True)
     before = set(daemon.running_in(home))
+    if kafka.runs_secured(home) not in (None, asked.secure):
+        print("Kafka runs the other way, with --secure or without: `down` first; data are kept", file=sys.stderr)
+        return 1
     base = asked.base_port
     try:
         ports = (base + OFFSETS["postgres"], base + OFFSETS["kafka"], base + OFFSETS["controller"])
-        suite = Suite(home, parts.start(home, fresh=asked.fresh, ports=ports), base_port=base)
+        suite = Suite(home, parts.start(home, fresh=asked.fresh, ports=ports, secure=asked.secure), base_port=base)
         suite.start(asked.services or SERVICES)
     except BaseException:
         started = set(daemon.running_in(home)) - before

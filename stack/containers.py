@@ -107,6 +107,9 @@ class ContainedParts:
     broker: Contained
     postgres: Contained
 
+    def kafka_login(self, user: str | None = None) -> dict[str, str]:
+        return {"KAFKA_BOOTSTRAP_SERVERS": self.kafka}
+
     def database(self, service: str, name: str | None = None) -> Urls:
         return databases.create(self.postgres_admin_url, service, name)
 

@@ -3,13 +3,15 @@
 import shutil
 from pathlib import Path
 
-from stack import tools
+from stack import kafka_security, tools
 from stack.artefacts import Artefacts, run
-from stack.daemon import Daemon
+from stack.daemon import Daemon, running_in
+from stack.kafka_security import Secured
 from stack.places import free_port
 
 JVM = ["-Xms64m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError"]
 STARTED = "Kafka Server started"
+SECURE_SETTINGS = ".secure.properties"
 LOGGING = [
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",  # Says when the broker has started.
@@ -70,6 +72,12 @@ def prepare(artefacts: Artefacts) -> None:
     shutil.rmtree(home)
 
 
+def runs_secured(directory: Path) -> bool | None:
+    """Whether the broker that runs in a directory lets in only whom it knows; None where none runs."""
+    process = running_in(directory).get("kafka")
+    return process.cmdline()[-1].endswith(SECURE_SETTINGS) if process else None
+
+
 class Broker(Daemon):
     """A broker whose data, settings and log are in one directory."""
 
@@ -80,12 +88,15 @@ class Broker(Daemon):
         port: int,
         controller_port: int,
         options: list[str] | None = None,
+        secured: Secured | None = None,
     ) -> None:
         self.data = directory / "data" / "kafka"
+        self.secured = secured
         self._formatted = artefacts.formatted_kafka
         self.data.parent.mkdir(parents=True, exist_ok=True)
-        settings = self.data.with_suffix(".properties")
-        settings.write_text(_settings(self.data, port, controller_port))
+        settings = self.data.with_suffix(SECURE_SETTINGS if secured else ".properties")
+        settings.touch(mode=0o600)
+        settings.write_text(_settings(self.data, port, controller_port, secured))
         if options is None:
             options = [f"-XX:SharedArchiveFile={artefacts.kafka_classes}"]
         command = [*java(artefacts, *LOGGING, *options), "kafka.Kafka", str(settings)]
@@ -97,18 +108,37 @@ class Broker(Daemon):
             shutil.rmtree(self.data)
         shutil.copytree(self._formatted, self.data)
 
+    def launch(self) -> None:
+        if self.secured:
+            self.secured.make("localhost", "127.0.0.1")
+        super().launch()
+
+    def login(self, user: str | None = None) -> dict[str, str]:
+        """What a client needs to come in: as the operator, or as a service's own user, made where missing."""
+        if self.secured is None:
+            return {"KAFKA_BOOTSTRAP_SERVERS": self.address}
+        operator = self.secured.environment(self.address)
+        if user is None:
+            return operator
+        kafka_security.set_password(operator, user, self.secured.password(user))
+        return self.secured.environment(self.address, user)
+
     def _says_started(self) -> bool:
         """The broker's own word: by then its controller has let it in, and it takes requests."""
         return STARTED in self.said()
 
 
-def _settings(data: Path, port: int, controller_port: int) -> str:
+def _settings(data: Path, port: int, controller_port: int, secured: Secured | None = None) -> str:
     """server.properties of a broker of its own."""
+    listener = "SECURE" if secured else "PLAINTEXT"
+    protocols = (
+        secured.settings() if secured else "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+    )
     return f"""\
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners={listener}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+{protocols}\
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 log.dirs={data}

@@ -22,6 +22,7 @@ from stack.artefacts import VERSION, Artefacts
 from stack.daemon import clear_leftovers
 from stack.databases import Urls
 from stack.kafka import Broker
+from stack.kafka_security import Secured
 from stack.places import HOME, free_port
 from stack.postgres import Postgres
 
@@ -45,6 +46,10 @@ class Parts(Protocol):
     @property
     def kafka(self) -> str:
         """Bootstrap servers."""
+
+    def kafka_login(self, user: str | None = None) -> dict[str, str]:
+        """The variables with which a process reaches Kafka, as an operator or, where Kafka knows its users, as
+        this one, made where missing."""
 
     @property
     def postgres_admin_url(self) -> str:
@@ -93,6 +98,11 @@ class LocalParts:
             raise NotOurs("this session was started without Kafka")
         return self.bootstrap
 
+    def kafka_login(self, user: str | None = None) -> dict[str, str]:
+        if isinstance(self.broker, Broker):
+            return self.broker.login(user)
+        return {"KAFKA_BOOTSTRAP_SERVERS": self.kafka}
+
     @property
     def postgres_admin_url(self) -> str:
         if self.admin_url is None:
@@ -118,15 +128,16 @@ class LocalParts:
 
 
 @contextmanager
-def running(directory: Path, fresh: bool = True, with_kafka: bool = True) -> Iterator[Parts]:
+def running(directory: Path, fresh: bool = True, with_kafka: bool = True, secure: bool = False) -> Iterator[Parts]:
     """Kafka and PostgreSQL on free ports, ready; ended with the block, and with their data where `fresh`.
 
-    What the environment names is used in their place: KAFKA_BOOTSTRAP_SERVERS, and POSTGRES_ADMIN_URL or the
-    services' database URLs. A directory in use by another session gives way to `<directory>-2` and so on;
-    what a killed session left running there is ended first. Raises tools.Missing, daemon.DidNotStart.
+    What the environment names is used in their place: KAFKA_BOOTSTRAP_SERVERS (with its other variables), and
+    POSTGRES_ADMIN_URL or the services' database URLs. A directory in use by another session gives way to
+    `<directory>-2` and so on; what a killed session left running there is ended first. Raises tools.Missing,
+    daemon.DidNotStart.
     """
     with claimed(directory, fresh) as home:
-        parts = start(home, fresh, with_kafka)
+        parts = start(home, fresh, with_kafka, secure=secure)
         try:
             yield parts
         finally:
@@ -154,11 +165,16 @@ def claimed(directory: Path, fresh: bool = True) -> Iterator[Path]:
 
 
 def start(
-    directory: Path, fresh: bool = True, with_kafka: bool = True, ports: tuple[int, int, int] | None = None
+    directory: Path,
+    fresh: bool = True,
+    with_kafka: bool = True,
+    ports: tuple[int, int, int] | None = None,
+    secure: bool = False,
 ) -> LocalParts:
     """Start what the environment does not give, and wait for it; it outlives this process unless stopped.
 
-    `ports` are those of PostgreSQL, the broker and its controller; any free ones unless given.
+    `ports` are those of PostgreSQL, the broker and its controller; any free ones unless given. A `secure` broker
+    speaks TLS, lets in only users it knows, and lets them do only what they were given the right to.
     """
     postgres_port, kafka_port, controller_port = ports or (free_port(), free_port(), free_port())
     bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
@@ -168,7 +184,8 @@ def start(
     if not databases.any_given():
         server = Postgres(prepared(), directory, postgres_port)
     if with_kafka and bootstrap is None:
-        broker = Broker(prepared(), directory, kafka_port, controller_port)
+        secured = Secured(directory / "data" / "kafka-secrets") if secure else None
+        broker = Broker(prepared(), directory, kafka_port, controller_port, secured=secured)
     parts = LocalParts(
         bootstrap=broker.address if broker else bootstrap,
         admin_url=server.admin_url if server else admin_url,

@@ -82,8 +82,10 @@ class Service:
         roles: Sequence[str],
         port: int,
         env: Mapping[str, str],
+        operator: Mapping[str, str],
     ) -> None:
         self.name = name
+        self._operator = operator
         self.env = {f"{name.upper()}_BASE_URL": f"http://127.0.0.1:{port}", **env}
         self.processes: list[Process] = []
         self._command = list(command)
@@ -110,10 +112,10 @@ class Service:
         return [process for process in self.processes if process.role == role][number - 1]
 
     def prepare(self) -> None:
-        """Apply its topics and migrate its database. Raises DidNotStart with what it said."""
+        """Migrate its database and, as an operator, apply its topics and rights. Raises DidNotStart with its words."""
         ended = subprocess.run(
             [*self._command, "prepare"],
-            env=environment() | self.env,
+            env=environment() | self.env | dict(self._operator),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -225,7 +227,7 @@ class Suite:
     def _made(self, name: str, roles: Sequence[str]) -> Service:
         env = {
             **self.parts.database(name).environment(name),
-            "KAFKA_BOOTSTRAP_SERVERS": self.parts.kafka,
+            **self.parts.kafka_login(name),
             "OIDC_ISSUER": self.issuer.url,
             "LINK_SECRET": _kept_secret(self.directory / "data" / "link-secret"),
             "SMTP_HOST": "127.0.0.1",
@@ -236,7 +238,8 @@ class Suite:
             "PYTHONPATH": _python_path(name),
             **self._env,
         }
-        service = Service(name, self.directory, self._command(name), roles, self._port(name), env)
+        operator = self.parts.kafka_login() | self._env
+        service = Service(name, self.directory, self._command(name), roles, self._port(name), env, operator)
         self.services[name] = service
         return service
 

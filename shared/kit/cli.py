@@ -2,19 +2,26 @@
 
 import asyncio
 import gc
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from aiokafka.errors import KafkaError
 
 from kit import telemetry, topics
 from kit.service import ROLES, Service
 
 
+class _Failed(typer.TyperException):
+    """What could not be done, and what to look at."""
+
+
 def command_line(service: Service) -> typer.Typer:
-    """`migrate`, `topics apply`, `run`: all that an operator needs to bring a service up."""
+    """`migrate`, `topics apply`, `acls apply`, `run`: all that an operator needs to bring a service up."""
     cli = typer.Typer(no_args_is_help=True, help=f"The {service.name} service of Tandem.", add_completion=False)
     topics_cli = typer.Typer(no_args_is_help=True, help="The topics this service owns.")
     cli.add_typer(topics_cli, name="topics")
+    acls_cli = typer.Typer(no_args_is_help=True, help="What this service may do in Kafka.")
+    cli.add_typer(acls_cli, name="acls")
 
     @cli.command()
     def migrate(revision: str = "head") -> None:
@@ -25,16 +32,24 @@ def command_line(service: Service) -> typer.Typer:
 
     @cli.command()
     def prepare() -> None:
-        """Both of the above: the database up to date, then the topics."""
+        """All that `run` needs: the database up to date, the topics, and the rights where Kafka knows its users."""
         migrate()
-        apply()
+        apply_topics()
+        if service.settings.kafka.by_user:
+            apply_acls()
 
-    @topics_cli.command()
-    def apply() -> None:
+    @topics_cli.command("apply")
+    def apply_topics() -> None:
         """Make the topics in Kafka be as this service declares them."""
-        settings = service.settings
-        done = asyncio.run(topics.apply(settings.kafka_bootstrap_servers, service.topics, settings.kafka_replication))
-        for name, what in sorted(done.items()):
+        kafka, replication = service.settings.kafka, service.settings.kafka_replication
+
+        async def applied() -> dict[str, str]:
+            try:
+                return await topics.apply(kafka, service.topics, replication)
+            except KafkaError as error:
+                raise _Failed(await kafka.why(error)) from error
+
+        for name, what in sorted(asyncio.run(applied()).items()):
             typer.echo(f"{name:40} {what}")
 
     @topics_cli.command("list")
@@ -43,6 +58,35 @@ def command_line(service: Service) -> typer.Typer:
         for topic in service.topics:
             config = " ".join(f"{k}={v}" for k, v in topic.config.items())
             typer.echo(f"{topic.name:40} partitions={topic.partitions} {config}")
+
+    @acls_cli.command("apply")
+    def apply_acls(
+        prune: Annotated[bool, typer.Option(help="also take away rights that it no longer declares")] = False,
+    ) -> None:
+        """Give this service's user, as an operator, the rights that its declarations need."""
+        import kafka.errors
+
+        from kit import acls  # with a client of its own, which `run` never needs
+
+        try:
+            done = acls.apply(service.settings.kafka, service.principal, rights(), prune)
+        except kafka.errors.KafkaError as error:
+            raise _Failed(acls.explain(error, service.settings.kafka)) from error
+        for right, what in done:
+            typer.echo(f"{service.principal:20} {right!s:56} {what}")
+
+    @acls_cli.command()
+    def show(
+        principal: Annotated[str, typer.Option(help="the name by which Kafka knows it")] = f"User:{service.name}",
+    ) -> None:
+        """What it may do, a line each, without asking Kafka; for those who give rights by other means."""
+        for right in rights():
+            typer.echo(f"{principal:20} {right}")
+
+    def rights() -> list[Any]:
+        from kit import acls
+
+        return acls.declared([t.name for t in service.topics], service.listens, service.name)
 
     @cli.command()
     def run(

@@ -19,6 +19,7 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from kit import clock
 from kit.gather import Gather
 from kit.inbox import Handler, Inbox, Record, arrived, batches, is_infrastructure, wait_for
+from kit.kafka import Kafka
 
 __all__ = ["Consumer", "Handler", "arrived", "batches", "wait_for"]
 
@@ -48,7 +49,7 @@ class Consumer:
     def __init__(
         self,
         inbox: Inbox,
-        bootstrap: str,
+        kafka: Kafka,
         *,
         group: str,
         batch_max: int = 1000,
@@ -56,17 +57,19 @@ class Consumer:
         stop_grace_s: float = 15.0,
     ) -> None:
         self.inbox = inbox
-        self.bootstrap = bootstrap
+        self.kafka = kafka
         self.group = group
         self.batch_max = batch_max
         self.topic_check_s = topic_check_s
         self.stop_grace_s = stop_grace_s
         self.missing: list[str] = list(inbox.topics)
-        """Topics that do not exist yet; shown by `/readyz`."""
+        """Topics that do not exist yet, or that we may not read; shown by `/readyz`."""
+        self.trouble: str | None = None
+        """Why Kafka does not let us read, and what to look at; shown by `/readyz`."""
         self.progress_at = time.monotonic()
         self._back_off_s = 0.2
         self._gather = Gather(GATHER_S, batch_max // 8)
-        self._kafka: Callable[[], AIOKafkaConsumer | None] = lambda: None
+        self._client: Callable[[], AIOKafkaConsumer | None] = lambda: None
 
     async def run(self) -> None:
         """Consume until cancelled. A missing topic is taken in when it appears."""
@@ -81,11 +84,12 @@ class Consumer:
                 else:
                     await asyncio.sleep(self.topic_check_s)
             except (KafkaError, OSError) as error:
-                log.warning("kafka_unreachable", servers=self.bootstrap, error=str(error)[:300])
+                self.trouble = await self.kafka.why(error)
+                log.warning("kafka_unreachable", servers=self.kafka.servers, error=self.trouble)
                 await asyncio.sleep(1)
 
     async def _existing(self) -> list[str]:
-        probe = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, client_id=f"{self.group}-topics")
+        probe = AIOKafkaConsumer(**self.kafka.client, client_id=f"{self.group}-topics")
         try:
             await probe.start()
             known = await probe.topics()
@@ -95,7 +99,8 @@ class Consumer:
 
     async def _consume(self, topics: list[str]) -> None:
         broker = KafkaBroker(
-            self.bootstrap,
+            self.kafka.servers,
+            security=self.kafka.security,
             client_id=self.group,
             consumer_only=True,
             allow_auto_create_topics=False,
@@ -119,7 +124,7 @@ class Consumer:
         subscriber.get_msg = self._poll  # type: ignore[method-assign]
         try:
             await broker.start()
-            self._kafka = lambda: subscriber.consumer
+            self._client = lambda: subscriber.consumer
             self.progress_at = time.monotonic()
             log.info("consuming", group=self.group, topics=len(topics), missing=self.missing)
             while True:
@@ -127,12 +132,18 @@ class Consumer:
                 if self.missing and set(await self._existing()) - set(topics):
                     return
         finally:
-            self._kafka = lambda: None
+            self._client = lambda: None
             await broker.stop()
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> tuple[Any, ...]:
         await self._gather.pause()
-        found = await consumer.getmany(timeout_ms=POLL_MS, max_records=self.batch_max)
+        try:
+            found = await consumer.getmany(timeout_ms=POLL_MS, max_records=self.batch_max)
+        except KafkaError as error:  # FastStream waits a while and polls again.
+            self.trouble = await self.kafka.why(error)
+            log.warning("kafka_refuses", error=self.trouble)
+            raise
+        self.trouble = None
         if not found and not any(self.lag().values()):
             self.progress_at = time.monotonic()  # all is done; what comes next has its full time
         records = tuple(chain.from_iterable(found.values()))
@@ -175,18 +186,18 @@ class Consumer:
 
     def assignment(self) -> set[TopicPartition]:
         """The partitions this process reads now."""
-        kafka = self._kafka()
-        return set(kafka.assignment()) if kafka else set()
+        client = self._client()
+        return set(client.assignment()) if client else set()
 
     def lag(self) -> dict[TopicPartition, int]:
         """Records between what was fetched for handling and the end of each partition, as last heard."""
-        kafka = self._kafka()
-        if not kafka:
+        client = self._client()
+        if not client:
             return {}
         lags = {}
-        for partition in kafka.assignment():
-            end = kafka.highwater(partition)
-            state = kafka._subscription.subscription.assignment.state_value(partition)
+        for partition in client.assignment():
+            end = client.highwater(partition)
+            state = client._subscription.subscription.assignment.state_value(partition)
             if end is not None and state is not None and state.has_valid_position:
                 lags[partition] = max(end - state.position, 0)
         return lags
@@ -194,4 +205,4 @@ class Consumer:
     def stuck(self, progress_max_s: float) -> bool:
         """Whether nothing was finished for too long, though Kafka may look healthy: a handler hangs, records
         wait, or nobody polls any more. Without a connection to Kafka there is nothing to be stuck on."""
-        return self._kafka() is not None and time.monotonic() - self.progress_at > progress_max_s
+        return self._client() is not None and time.monotonic() - self.progress_at > progress_max_s

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from prometheus_client import Counter, Gauge
 
 from kit.gather import Gather
+from kit.kafka import Kafka
 
 log = structlog.get_logger()
 
@@ -56,10 +57,10 @@ class Relay:
     """Moves one service's announcements to Kafka."""
 
     def __init__(
-        self, database_url: str, bootstrap: str, *, name: str, batch_max: int = 1000, poll_s: float = 0.25
+        self, database_url: str, kafka: Kafka, *, name: str, batch_max: int = 1000, poll_s: float = 0.25
     ) -> None:
         self._url = database_url
-        self._bootstrap = bootstrap
+        self._kafka = kafka
         self._name = name
         self._batch_max = batch_max
         self._poll_s = poll_s
@@ -67,6 +68,8 @@ class Relay:
         self._stopping = False
         self._one_by_one_to = 0
         self.leads = False
+        self.trouble: str | None = None
+        """Why Kafka does not take our records, and what to look at; shown by `/readyz`."""
         self.withheld: dict[str, float] = {}
         """Topics that do not exist, and when to look again; their rows wait in the outbox."""
 
@@ -87,7 +90,8 @@ class Relay:
                 asyncpg.PostgresError,
                 asyncpg.InterfaceError,
             ) as error:
-                log.warning("relay_restarts", error=f"{type(error).__name__}: {error}"[:300])
+                self.trouble = await self._kafka.why(error) if isinstance(error, KafkaError) else None
+                log.warning("relay_restarts", error=self.trouble or f"{type(error).__name__}: {error}"[:300])
                 await self._pause(0.5)
 
     async def _pause(self, seconds: float) -> None:
@@ -109,7 +113,7 @@ class Relay:
                 if self._stopping:
                     return
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap,
+                **self._kafka.client,
                 client_id=f"{self._name}-relay",
                 enable_idempotence=True,
                 acks="all",
@@ -197,6 +201,7 @@ class Relay:
                 return
             self._one_by_one_to = ids[-1]  # the restarted relay finds the row by sending each alone
             raise
+        self.trouble = None
         await deleter.execute(_DELETE, ids)
         SENT.inc(len(ids))
 

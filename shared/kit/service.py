@@ -111,6 +111,11 @@ class Service:
         return self.name if generation == 1 else f"{self.name}.g{generation}"
 
     @property
+    def principal(self) -> str:
+        """Its user in Kafka."""
+        return self.settings.kafka_principal or f"User:{self.name}"
+
+    @property
     def dead_letters(self) -> str:
         return f"{self.name}.dlq"
 
@@ -169,14 +174,14 @@ class Service:
             settings = self.settings
             self.relay = Relay(
                 settings.worker_database_url,
-                settings.kafka_bootstrap_servers,
+                settings.kafka,
                 name=self.name,
                 batch_max=settings.relay_batch_max,
                 poll_s=settings.relay_poll_s,
             )
             self.consumer = Consumer(
                 self.inbox,
-                settings.kafka_bootstrap_servers,
+                settings.kafka,
                 group=self.group,
                 batch_max=settings.batch_records_max,
                 topic_check_s=settings.topic_check_s,
@@ -259,6 +264,7 @@ class Service:
                 "partitions_assigned": len(consumer.assignment()) if consumer else 0,
                 "listens": self.listens if consumer else [],
                 "topics_missing": consumer.missing if consumer else [],
+                "kafka": [part.trouble for part in (self.relay, consumer) if part and part.trouble],
             }
         )
 

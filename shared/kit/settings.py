@@ -1,13 +1,17 @@
 """What every service reads from its environment, once, at start.
 
 Names that hold for the whole suite have no prefix (`KAFKA_BOOTSTRAP_SERVERS`); a service's own are
-prefixed with its name (`BILLING_DATABASE_URL`). What has no default must be given.
+prefixed with its name (`BILLING_DATABASE_URL`). What has no default must be given. Where `SECRETS_DIR`
+names a folder, a file in it with the name of a setting holds its value, unless the environment does.
 """
 
+import os
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr, model_validator
-from pydantic_settings import BaseSettings
+from pydantic import AfterValidator, Field, FilePath, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource
+
+from kit.kafka import Kafka, Mechanism, Protocol
 
 
 def _plain_postgres(url: str) -> str:
@@ -24,7 +28,38 @@ def shared(name: str, default: Any = ..., **more: Any) -> Any:
     return Field(default, validation_alias=name, **more)
 
 
-class ServiceSettings(BaseSettings):
+class KafkaSettings(BaseSettings):
+    """How a process reaches Kafka, and as which user: a service as its own, admin commands as an operator."""
+
+    kafka_bootstrap_servers: str = shared("KAFKA_BOOTSTRAP_SERVERS")
+    kafka_security_protocol: Protocol = shared("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
+    kafka_sasl_mechanism: Mechanism = shared("KAFKA_SASL_MECHANISM", "SCRAM-SHA-512")
+    kafka_sasl_username: str | None = shared("KAFKA_SASL_USERNAME", None)
+    kafka_sasl_password: SecretStr | None = shared("KAFKA_SASL_PASSWORD", None)
+    kafka_ssl_ca_file: FilePath | None = shared("KAFKA_SSL_CA_FILE", None)
+    """PEM of the authority that signed the brokers' certificates; the system's authorities unless given."""
+
+    @model_validator(mode="after")
+    def _has_a_user(self) -> Self:
+        user = self.kafka_sasl_username and self.kafka_sasl_password
+        if self.kafka_security_protocol.startswith("SASL_") and not user:
+            raise ValueError("KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD must be given for this security protocol")
+        return self
+
+    @property
+    def kafka(self) -> Kafka:
+        """What clients are made of."""
+        return Kafka(
+            self.kafka_bootstrap_servers,
+            self.kafka_security_protocol,
+            self.kafka_sasl_mechanism,
+            self.kafka_sasl_username,
+            self.kafka_sasl_password,
+            self.kafka_ssl_ca_file,
+        )
+
+
+class ServiceSettings(KafkaSettings):
     """Settings that every service has. A service adds its own, with units in their names."""
 
     database_url: PostgresUrl
@@ -36,7 +71,8 @@ class ServiceSettings(BaseSettings):
     base_url: str = "http://localhost"
     """The service's public address, without a slash at the end; links in mails start with it."""
 
-    kafka_bootstrap_servers: str = shared("KAFKA_BOOTSTRAP_SERVERS")
+    kafka_principal: str | None = shared("KAFKA_PRINCIPAL", None)
+    """The name by which Kafka's authorizer knows the service; `User:<service>` unless given."""
     kafka_replication: PositiveInt = shared("KAFKA_REPLICATION", 1)
     oidc_issuer: str = shared("OIDC_ISSUER")
     oidc_audience: str = shared("OIDC_AUDIENCE", "tandem")
@@ -76,3 +112,16 @@ class ServiceSettings(BaseSettings):
         if self.test_clocks and self.environment == "production":
             raise ValueError("TEST_CLOCKS is on, and this is production: it needs TANDEM_ENVIRONMENT=sandbox")
         return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment first, then the files of `SECRETS_DIR`, as containers are given secrets."""
+        files = SecretsSettingsSource(settings_cls, secrets_dir=os.environ.get("SECRETS_DIR"))
+        return init_settings, env_settings, files

@@ -91,7 +91,7 @@ class Migrated:
             f"{prefix}_WORKER_DATABASE_URL": urls.worker,
             f"{prefix}_OWNER_DATABASE_URL": urls.owner,
             f"{prefix}_BASE_URL": f"http://{self.service.name}.test",
-            "KAFKA_BOOTSTRAP_SERVERS": self.parts.kafka,
+            **self.parts.kafka_login(self.service.name),
             "OIDC_ISSUER": ISSUER,
             "LINK_SECRET": "a secret for tests only, 32 bytes long",
             "SMTP_HOST": "localhost",

@@ -7,6 +7,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from kit.kafka import Kafka
 from schemas.event import Event
 
 _WEEK_MS = 7 * 24 * 3600 * 1000
@@ -47,13 +48,13 @@ def declared(publishes: Iterable[type[Event]], dead_letters: str) -> list[Topic]
     return [*topics, Topic(dead_letters, 1, {"cleanup.policy": "delete", "retention.ms": str(4 * _WEEK_MS)})]
 
 
-async def apply(bootstrap: str, topics: list[Topic], replication: int) -> dict[str, str]:
+async def apply(kafka: Kafka, topics: list[Topic], replication: int) -> dict[str, str]:
     """Make the topics be as declared; says per topic what was done. Running it again changes nothing.
 
     A partition count is never changed here: records of one key would move to another partition and
     lose their order.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="topics-apply")
+    admin = AIOKafkaAdminClient(**kafka.client, client_id="topics-apply")
     await admin.start()
     try:
         existing = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics()}

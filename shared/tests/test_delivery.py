@@ -22,6 +22,7 @@ from kit import Service, clock, outbox, topics
 from kit.consumer import Consumer, arrived, batches, wait_for
 from kit.db import Session
 from kit.inbox import Inbox
+from kit.kafka import Kafka
 from kit.relay import Relay, partition_for
 from kit.settings import ServiceSettings
 from kit.testing import Migrated, Running, eventually
@@ -330,14 +331,14 @@ async def test_two_consumers_with_the_same_batch_count_once(sample: Running) -> 
 
 
 async def apply_topics(sample: Running) -> None:
-    await topics.apply(sample.service.settings.kafka_bootstrap_servers, sample.service.topics, 1)
+    await topics.apply(sample.service.settings.kafka, sample.service.topics, 1)
 
 
 async def test_applying_topics_again_sets_what_is_declared_and_keeps_an_operators_other_settings(
     sample: Running,
 ) -> None:
     await apply_topics(sample)
-    admin = AIOKafkaAdminClient(bootstrap_servers=sample.service.settings.kafka_bootstrap_servers)
+    admin = AIOKafkaAdminClient(**sample.service.settings.kafka.client)
     await admin.start()
 
     async def settings() -> dict[str, str]:
@@ -362,12 +363,12 @@ async def test_applying_topics_again_sets_what_is_declared_and_keeps_an_operator
 
 def relay_of(sample: Running) -> Relay:
     settings = sample.service.settings
-    return Relay(settings.worker_database_url, settings.kafka_bootstrap_servers, name="sample")
+    return Relay(settings.worker_database_url, settings.kafka, name="sample")
 
 
-async def read_topic(bootstrap: str, topic: str, keys: set[str], count: int) -> list[Any]:
+async def read_topic(kafka: Kafka, topic: str, keys: set[str], count: int) -> list[Any]:
     """Records of the topic with one of these keys, until there are `count`."""
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(topic, **kafka.client, auto_offset_reset="earliest")
     await consumer.start()
     try:
         found: list[Any] = []
@@ -390,9 +391,7 @@ async def test_the_relay_keeps_the_order_of_each_key_and_empties_the_outbox(samp
     task = asyncio.create_task(relay.run())
     await eventually(lambda: sample.value("select count(*) = 0 from outbox"))
 
-    records = await read_topic(
-        sample.service.settings.kafka_bootstrap_servers, "sample.counted", {str(t) for t in things}, 600
-    )
+    records = await read_topic(sample.service.settings.kafka, "sample.counted", {str(t) for t in things}, 600)
     relay.stop()
     await task
 
@@ -421,7 +420,7 @@ async def test_a_row_kafka_cannot_take_is_set_aside_and_blocks_nobody(sample: Ru
     assert dead == {"topic": "sample.counted", "reason": "larger than the topic's max.message.bytes"}
     # The topic may only be late: its row waits in the outbox.
     assert [r["topic"] for r in await sample.rows("select topic from outbox")] == ["sample.never_made"]
-    found = await read_topic(sample.service.settings.kafka_bootstrap_servers, "sample.counted", {str(thing)}, 1)
+    found = await read_topic(sample.service.settings.kafka, "sample.counted", {str(thing)}, 1)
     assert json.loads(found[0].value)["amount"] == 1
 
 
@@ -466,16 +465,14 @@ async def test_the_floor_never_rises_over_a_row_that_is_still_to_be_committed(sa
     await eventually(lambda: sample.value("select count(*) = 0 from outbox"))
     relay.stop()
     await task
-    found = await read_topic(
-        sample.service.settings.kafka_bootstrap_servers, "sample.counted", {str(slow), str(quick)}, 2
-    )
+    found = await read_topic(sample.service.settings.kafka, "sample.counted", {str(slow), str(quick)}, 2)
     assert {json.loads(r.value)["amount"] for r in found} == {1, 2}
 
 
 async def test_a_reader_deployed_before_its_sender_takes_the_topic_in_when_it_appears(
     sample: Running,
 ) -> None:
-    bootstrap = sample.service.settings.kafka_bootstrap_servers
+    kafka = sample.service.settings.kafka
     late = f"sample.late-{uuid7().hex[-8:]}"
 
     class Late(Counted):
@@ -491,14 +488,14 @@ async def test_a_reader_deployed_before_its_sender_takes_the_topic_in_when_it_ap
 
     await apply_topics(sample)
     inbox = Inbox(sample.service.database.worker, f"late-{uuid7()}", [take], dead_letters="sample.dlq")
-    consumer = Consumer(inbox, bootstrap, group=inbox.consumer, topic_check_s=0.2)
+    consumer = Consumer(inbox, kafka, group=inbox.consumer, topic_check_s=0.2)
     task = asyncio.create_task(consumer.run())
     await eventually(lambda: _true(bool(consumer.assignment())))
     assert consumer.missing == [late]
 
-    await topics.apply(bootstrap, topics.declared([Late], "sample.dlq"), 1)
+    await topics.apply(kafka, topics.declared([Late], "sample.dlq"), 1)
     event = Late(version=1, thing_id=uuid7(), amount=7)
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    producer = AIOKafkaProducer(**kafka.client)
     await producer.start()
     headers = [(k, v.encode()) for k, v in event.headers().items()]
     await producer.send_and_wait(late, event.value(), key=b"k", headers=headers)
@@ -514,12 +511,12 @@ async def test_a_reader_deployed_before_its_sender_takes_the_topic_in_when_it_ap
 
 
 async def test_a_poison_record_in_kafka_is_parked_and_its_neighbours_are_delivered(sample: Running) -> None:
-    bootstrap = sample.service.settings.kafka_bootstrap_servers
+    kafka = sample.service.settings.kafka
     await apply_topics(sample)
     inbox = Inbox(sample.service.database.worker, f"poison-{uuid7()}", [count], dead_letters="sample.dlq")
-    consumer = Consumer(inbox, bootstrap, group=inbox.consumer)
+    consumer = Consumer(inbox, kafka, group=inbox.consumer)
     before, after = counted(1), counted(2)
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, max_request_size=4 * 1024 * 1024)
+    producer = AIOKafkaProducer(**kafka.client, max_request_size=4 * 1024 * 1024)
     await producer.start()
 
     async def send(value: bytes, event: Counted | None) -> None:
@@ -562,7 +559,7 @@ async def test_a_handler_that_hangs_on_its_last_record_makes_the_service_not_ali
         await apply_topics(sample)
         service = sample.service
         inbox = Inbox(service.database.worker, f"hangs-{uuid7()}", [count], dead_letters="sample.dlq")
-        service.consumer = Consumer(inbox, service.settings.kafka_bootstrap_servers, group=inbox.consumer)
+        service.consumer = Consumer(inbox, service.settings.kafka, group=inbox.consumer)
         relay = relay_of(sample)
         tasks = [asyncio.create_task(relay.run()), asyncio.create_task(service.consumer.run())]
         mine = counted(1)
