@@ -202,7 +202,7 @@ class Service:
                 self._keep(functools.partial(job.loop, self.database.worker, woken))
             for job in forgetting:
                 self._keep(functools.partial(job.loop, self.database.worker))
-            if settings.test_clocks and testclock.on_clock_changed in self.handlers:
+            if settings.test_clocks and settings.follows_tenants_time:
                 self._keep(functools.partial(testclock.watch, self.database.worker, rounds))
 
     def _keep(self, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:

@@ -6,7 +6,7 @@ names a folder, a file in it with the name of a setting holds its value, unless 
 """
 
 import os
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, FilePath, PositiveFloat, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource
@@ -61,6 +61,9 @@ class KafkaSettings(BaseSettings):
 
 class ServiceSettings(KafkaSettings):
     """Settings that every service has. A service adds its own, with units in their names."""
+
+    follows_tenants_time: ClassVar[bool] = False
+    """Whether the service keeps the test clocks (`kit.testclock`): has their table, and hears of them."""
 
     database_url: PostgresUrl
     """The role of HTTP requests: row-level security lets through the caller's tenant only."""

@@ -2,8 +2,9 @@
 
 So that integrators run a contract of 24 months in a second. Contracts keeps the clocks, one for a partner,
 whose customers follow it, or for a customer without a partner, and announces where each stands; a service
-whose matters follow a tenant's time lists `on_clock_changed` among its handlers and asks here. A clock stands
-still until it is advanced, and never goes back.
+whose matters follow a tenant's time says so in its settings (`follows_tenants_time`), has the table
+(`kit.migrations.create_test_clocks`), lists `on_clock_changed` among its handlers, and asks here. A clock
+stands still until it is advanced, and never goes back.
 
 It works only where the setting `TEST_CLOCKS` is on. Elsewhere nothing here looks at the table, so that
 whatever may stand in it has no effect.
@@ -20,6 +21,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from kit.db import SETTINGS, Session, metadata, upsert_newer
 from kit.inbox import batches
+from kit.settings import ServiceSettings
 from schemas.clock import ClockChanged
 
 table = Table(
@@ -37,7 +39,8 @@ LOOK_S = 0.2
 
 def on(db: Session) -> bool:
     """Whether tenants may have a time of their own here."""
-    return bool(db.info[SETTINGS].test_clocks)
+    settings: ServiceSettings = db.info[SETTINGS]
+    return settings.test_clocks and settings.follows_tenants_time
 
 
 async def time_of(

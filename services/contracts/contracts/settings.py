@@ -1,5 +1,7 @@
 """What contracts reads from its environment beyond what every service does."""
 
+from typing import ClassVar
+
 from pydantic_settings import SettingsConfigDict
 
 from kit.settings import ServiceSettings
@@ -9,6 +11,8 @@ class Settings(ServiceSettings):
     """Contracts' settings."""
 
     model_config = SettingsConfigDict(env_prefix="CONTRACTS_", frozen=True)
+
+    follows_tenants_time: ClassVar[bool] = True
 
     sign_in_url: str = "http://localhost:8100"
     """Where people sign in; stands in invitations."""
