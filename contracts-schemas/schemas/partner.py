@@ -4,6 +4,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from schemas.event import Event
+from schemas.values import InvoicingDetails
 
 
 class PartnerChanged(Event):
@@ -24,3 +25,5 @@ class PartnerChanged(Event):
     language: str = "en"
     responsible_grant_id: UUID | None = None
     """The platform's team member for this partner; the name is on that grant's `access.changed`."""
+    invoicing: InvoicingDetails = InvoicingDetails()
+    """What its own invoices carry; must be complete before a deal of it can be won (CON-6)."""

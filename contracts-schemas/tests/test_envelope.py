@@ -37,7 +37,8 @@ def test_any_cloudevents_reader_understands_the_record(event: type[Event], examp
     assert read.get_datacontenttype() == "application/json"
     assert read.get_extension("sequence") == str(fact.version)
     assert read.get_extension("tenant") == fact.tenant
-    assert read.get_data() == example.value
+    data = read.get_data()
+    assert {name: data[name] for name in example.value} == example.value  # a record from before a growth has less
 
 
 @pytest.mark.parametrize(("event", "example"), EVERY)

@@ -11,15 +11,21 @@ from schemas.event import all_events
 from schemas.publish.files import examples, schema_of
 
 ABOUT_PEOPLE = {"person.changed", "access.changed", "supplier.changed"}
-TELLING = re.compile(r"name|mail|phone|street|address|birth|first|last|initial|photo")
+TELLING = re.compile(r"name|mail|phone|street|address|birth|first|last(?!_day$)|initial|photo")
 
 OF_ORGANISATIONS = {
     "partner.changed name",
     "customer.changed name",
-    "customer.changed invoicing.legal_name",
-    "customer.changed invoicing.address",
-    "customer.changed invoicing.address.street",
-    "customer.changed invoicing.invoice_email",
+    *(
+        f"{details}.{field}"
+        for details in (
+            "partner.changed invoicing",
+            "customer.changed invoicing",
+            "deal.won customer",
+            "deal.won partner",
+        )
+        for field in ("legal_name", "address", "address.street", "invoice_email")
+    ),
     *(
         f"invoice.instructed invoices.{side}.{field}"
         for side in ("seller", "buyer")

@@ -6,11 +6,14 @@ from contracts.clocks import router as clocks
 from contracts.customers.http import router as customers
 from contracts.customers.usecases import partner_of_customer
 from contracts.partners.http import router as partners
+from contracts.services.http import router as services
+from contracts.services.jobs import renew_terms
 from contracts.settings import Settings
 from kit import Service
 from kit.auth import on_access_changed
 from kit.cli import command_line
 from kit.testclock import on_clock_changed
+from schemas import contract, deal
 from schemas.access import AccessChanged
 from schemas.clock import ClockChanged
 from schemas.customer import CustomerChanged
@@ -20,9 +23,30 @@ service = Service(
     name="contracts",
     package="contracts",
     settings=Settings,
-    publishes=[PartnerChanged, AccessChanged, CustomerChanged, ClockChanged],
+    publishes=[
+        PartnerChanged,
+        AccessChanged,
+        CustomerChanged,
+        ClockChanged,
+        deal.DealRegistered,
+        deal.DealWon,
+        deal.DealLost,
+        deal.SubscriptionStarted,
+        deal.SubscriptionEnded,
+        contract.OrderPlaced,
+        contract.PortingChanged,
+        contract.ServiceActivated,
+        contract.TerminationRequested,
+        contract.TerminationApproved,
+        contract.TerminationClosed,
+        contract.BuyoutProposed,
+        contract.BuyoutAccepted,
+        contract.TerminationScheduled,
+        contract.ContractTerminated,
+    ],
     consumers=[on_access_changed, on_clock_changed, on_people_changed, on_suppliers_changed],
-    routers=[partners, access, customers, clocks],
+    routers=[partners, access, customers, clocks, services],
+    jobs=[renew_terms],
     partner_of_customer=partner_of_customer,
 )
 

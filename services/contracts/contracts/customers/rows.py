@@ -8,7 +8,7 @@ from sqlalchemy import DateTime
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from contracts.customers.rules import Invoicing, PostalAddress
+from contracts.customers.rules import Invoicing
 from kit.db import Base, uuid7
 
 
@@ -31,10 +31,7 @@ class Customer(Base):
     @property
     def invoicing(self) -> Invoicing:
         """What its invoices carry, as far as it is known."""
-        # It was checked when it came in; a rule made stricter since must not make it unreadable.
-        stored = self.invoicing_stored
-        address = PostalAddress.model_construct(**stored.get("address", {}))
-        return Invoicing.model_construct(**{**stored, "address": address})
+        return Invoicing.stored(self.invoicing_stored)
 
     @invoicing.setter
     def invoicing(self, details: Invoicing) -> None:

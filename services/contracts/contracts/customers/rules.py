@@ -1,5 +1,6 @@
 """What a customer's invoices must carry, whether it is right, and what of it is missing."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -16,6 +17,8 @@ from pydantic import (
 )
 from stdnum.eu import vat as eu_vat
 from stdnum.exceptions import ValidationError as StdnumError
+
+from schemas.values import Address, InvoicingDetails
 
 _ISO_3166_1 = """
 AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV
@@ -132,6 +135,29 @@ class Invoicing(BaseModel):
         if number is None or address is None:  # the address is wrong itself, and says so
             return number
         return checked_vat_id(number, address.country)
+
+    @classmethod
+    def stored(cls, details: Mapping[str, Any]) -> "Invoicing":
+        """Details as they were kept. They were checked when they came in; a rule made stricter since must not
+        make them unreadable."""
+        address = PostalAddress.model_construct(**details.get("address", {}))
+        return cls.model_construct(**{**details, "address": address})
+
+    def announced(self) -> InvoicingDetails:
+        """The details as others read them: an address counts when it is whole."""
+        where = self.address
+        address = None
+        if where.street and where.postal_code and where.city and where.country:
+            address = Address(
+                street=where.street, postal_code=where.postal_code, city=where.city, country=where.country
+            )
+        return InvoicingDetails(
+            legal_name=self.legal_name,
+            address=address,
+            vat_id=self.vat_id,
+            registration_number=self.registration_number,
+            invoice_email=self.invoice_email,
+        )
 
     def missing(self) -> list[str]:
         """What an invoice to this organisation still lacks, as dotted names."""

@@ -16,7 +16,6 @@ from kit.auth import Caller
 from kit.db import Session
 from kit.problems import Refused
 from schemas.customer import CustomerChanged
-from schemas.values import Address, InvoicingDetails
 
 
 class CustomerNotFound(Refused):
@@ -176,21 +175,6 @@ async def change_customer(
     return customer
 
 
-def announced_invoicing(details: Invoicing) -> InvoicingDetails:
-    """Invoicing details as others read them: an address counts when it is whole."""
-    where = details.address
-    address = None
-    if where.street and where.postal_code and where.city and where.country:
-        address = Address(street=where.street, postal_code=where.postal_code, city=where.city, country=where.country)
-    return InvoicingDetails(
-        legal_name=details.legal_name,
-        address=address,
-        vat_id=details.vat_id,
-        registration_number=details.registration_number,
-        invoice_email=details.invoice_email,
-    )
-
-
 async def _check_parent(db: Session, parent_id: UUID | None, partner_id: UUID | None, child: UUID | None) -> None:
     if parent_id is None:
         return
@@ -226,7 +210,7 @@ async def _announce(
             parent_id=customer.parent_id,
             size=customer.size,
             language=customer.language,
-            invoicing=announced_invoicing(customer.invoicing),
+            invoicing=customer.invoicing.announced(),
         ),
     )
     detail = {"version": customer.version, "changed": changed}

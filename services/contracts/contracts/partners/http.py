@@ -7,10 +7,12 @@ from fastapi import Response
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from contracts.access.usecases import NotOfTheTeam, own_team_grant, revoke_partners_admins, team_member
+from contracts.customers.rules import Invoicing
 from contracts.partners.rules import Kind, PartnerTerms, Status
 from contracts.partners.usecases import (
     PartnerIsClosed,
     PartnerNotFound,
+    change_invoicing,
     change_partner,
     find_partner,
     make_partner,
@@ -77,6 +79,9 @@ class PartnerOut(BaseModel):
     wallet: bool
     language: str
     responsible: Responsible | None
+    invoicing: Invoicing
+    missing: list[str]
+    """What its own invoices still lack, as dotted names; a deal of it is won when nothing is missing."""
 
     @classmethod
     def of(cls, partner: Any) -> "PartnerOut":
@@ -90,6 +95,8 @@ class PartnerOut(BaseModel):
             wallet=partner.wallet,
             language=partner.language,
             responsible=Responsible(grant_id=member.grant_id, name=member.name, email=member.email) if member else None,
+            invoicing=partner.invoicing,
+            missing=[f"invoicing.{name}" for name in partner.invoicing.missing()],
         )
 
 
@@ -153,5 +160,19 @@ async def patch_partner(
     partner = await change_partner(db, partner_id, changes, check_version=match.check, actor=caller.actor, now=at)
     if partner.status == Status.CLOSED:
         await revoke_partners_admins(db, partner.id, actor=caller.actor, now=at)
+    response.headers["ETag"] = etag(partner.version)
+    return PartnerOut.of(partner)
+
+
+@router.put(
+    "/{partner_id}/invoicing",
+    dependencies=[needs(Role.ADMIN, Role.SUPPORT, Role.FINANCE, Role.PARTNER_ADMIN)],
+    responses=problems(PartnerNotFound),
+)
+async def put_invoicing(
+    partner_id: UUID, body: Invoicing, match: IfMatch, caller: Caller, db: Db, response: Response
+) -> PartnerOut:
+    """Replace what the partner's own invoices carry: what is given must be right, what is missing is listed."""
+    partner = await change_invoicing(db, partner_id, body, check_version=match.check, caller=caller, now=now())
     response.headers["ETag"] = etag(partner.version)
     return PartnerOut.of(partner)

@@ -1,11 +1,14 @@
 """Partners as stored."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import DateTime
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from contracts.customers.rules import Invoicing
 from contracts.partners.rules import Kind, PartnerTerms, Status, TeamMember
 from kit.db import Base, uuid7
 
@@ -26,6 +29,7 @@ class Partner(Base):
     responsible_name: Mapped[str | None]
     """Copied from the grant, because a partner may not read the platform's grants."""
     responsible_email: Mapped[str | None]
+    invoicing_stored: Mapped[dict[str, Any]] = mapped_column("invoicing", JSONB, default=dict)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
     @property
@@ -54,3 +58,12 @@ class Partner(Base):
         self.responsible_grant_id = member.grant_id if member else None
         self.responsible_name = member.name if member else None
         self.responsible_email = member.email if member else None
+
+    @property
+    def invoicing(self) -> Invoicing:
+        """What its own invoices carry, as far as it is known."""
+        return Invoicing.stored(self.invoicing_stored)
+
+    @invoicing.setter
+    def invoicing(self, details: Invoicing) -> None:
+        self.invoicing_stored = details.model_dump(mode="json", exclude_none=True)

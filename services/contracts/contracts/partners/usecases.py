@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, false, select
 
+from contracts.customers.rules import Invoicing
 from contracts.partners.rows import Partner
 from contracts.partners.rules import PartnerTerms, Status, may_change
 from kit import audit, outbox
@@ -100,6 +101,30 @@ async def change_partner(
     return partner
 
 
+async def change_invoicing(
+    db: Session,
+    partner_id: UUID,
+    details: Invoicing,
+    *,
+    check_version: Callable[[int], None],
+    caller: Caller,
+    now: datetime,
+) -> Partner:
+    """Replace what the partner's own invoices carry; what already holds changes nothing.
+
+    `check_version` is given the locked row's version and may refuse. Raises `PartnerNotFound`.
+    """
+    partner = await db.scalar(seen_by(caller).where(Partner.id == partner_id).with_for_update())
+    if partner is None:
+        raise PartnerNotFound(partner_id)
+    check_version(partner.version)
+    if partner.invoicing != details:
+        partner.invoicing = details
+        partner.version += 1
+        await _announce(db, partner, "partner.invoicing_changed", caller.actor, now)
+    return partner
+
+
 async def release_responsible(db: Session, grant_id: UUID, *, actor: str, now: datetime) -> int:
     """Take a team member who leaves off its partners; returns how many. Staff then choose anew."""
     theirs = select(Partner).where(Partner.responsible_grant_id == grant_id).order_by(Partner.id)
@@ -124,6 +149,7 @@ async def _announce(db: Session, partner: Partner, action: str, actor: str, now:
             wallet=partner.wallet,
             language=partner.language,
             responsible_grant_id=partner.responsible_grant_id,
+            invoicing=partner.invoicing.announced(),
         ),
     )
     detail = {"version": partner.version, "kind": partner.kind, "status": partner.status}
