@@ -151,6 +151,9 @@ class ComposedParts:
         self.broker = Contained(project, "kafka")
         self.postgres = Contained(project, "postgres")
 
+    def kafka_login(self, user: str | None = None) -> dict[str, str]:
+        return {"KAFKA_BOOTSTRAP_SERVERS": self.kafka}
+
     def database(self, service: str) -> Urls:
         """A service's database, as databases.sql made it."""
         api, worker, owner = (

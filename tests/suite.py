@@ -11,6 +11,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from kit.kafka import Kafka
+from kit.settings import KafkaSettings
 from stack.client import ADMIN, Tandem
 from stack.processes import SERVICES
 from stack.processes import Suite as Processes
@@ -23,6 +25,8 @@ class Suite(Tandem):
 
     def __init__(self, processes: Processes) -> None:
         self.processes = processes
+        self.kafka = KafkaSettings.model_validate(processes.parts.kafka_login()).kafka
+        """As an operator, who may look at everything."""
         self._listens: dict[str, list[str]] = {}
         self._databases: dict[str, asyncpg.Connection] = {}
         self._watch: Watch | None = None
@@ -74,7 +78,7 @@ class Suite(Tandem):
             if row["n"]:
                 return None
         if self._watch is None:
-            self._watch = await Watch(self.processes.parts.kafka).start()
+            self._watch = await Watch(self.kafka).start()
         return await self._watch.caught_up(await self._listening())
 
     async def aclose(self) -> None:
@@ -93,9 +97,7 @@ class Suite(Tandem):
 
     async def _rewind(self, group: str) -> None:
         """Set a group without members back to the start of its topics."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.processes.parts.kafka, group_id=group, enable_auto_commit=False
-        )
+        consumer = AIOKafkaConsumer(**self.kafka.client, group_id=group, enable_auto_commit=False)
         await consumer.start()
         try:
             metadata = await consumer._client.fetch_all_metadata()
@@ -302,9 +304,9 @@ class Suite(Tandem):
 class Watch:
     """Whether groups have read their topics to the end. Holds its connections until `stop`."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    def __init__(self, kafka: Kafka) -> None:
+        self._admin = AIOKafkaAdminClient(**kafka.client)
+        self._consumer = AIOKafkaConsumer(**kafka.client)
 
     async def start(self) -> "Watch":
         await self._admin.start()
