@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -24,10 +25,12 @@ from stack import places, tools
 from stack.containers import docker_host
 from stack.daemon import DidNotStart
 from stack.databases import PASSWORD, Urls
+from stack.kafka_security import OPERATOR
 from stack.places import ROOT, free_port
 from stack.processes import SERVICES
 
 FILE = ROOT / "docker-compose.yml"
+SECURE = ROOT / "docker-compose.secure.yml"
 PUBLISHED = (*SERVICES, "postgres", "kafka", "mail", "issuer")
 UP_WITHIN_S = 900.0  # Images are built meanwhile, the first time from nothing.
 READY_WITHIN_S = 240.0
@@ -102,11 +105,13 @@ class Project:
     name: str
     ports: Mapping[str, int]
     engine: docker.DockerClient
+    files: tuple[Path, ...] = (FILE,)
 
     def compose(self, *arguments: str, within_s: float = UP_WITHIN_S) -> str:
         """What a compose command says. Raises DidNotStart with its last words if it fails."""
+        files = [word for file in self.files for word in ("--file", str(file))]
         ended = subprocess.run(
-            ["docker", "compose", "--project-name", self.name, "--file", str(FILE), *arguments],
+            ["docker", "compose", "--project-name", self.name, *files, *arguments],
             env=os.environ | {f"{name.upper()}_PORT": str(port) for name, port in self.ports.items()},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -145,6 +150,7 @@ class ComposedParts:
     """Kafka and PostgreSQL of the project."""
 
     def __init__(self, project: Project) -> None:
+        self._project = project
         self.kafka = f"127.0.0.1:{project.ports['kafka']}"
         self._postgres_at = f"127.0.0.1:{project.ports['postgres']}"
         self.postgres_admin_url = f"postgresql://postgres:{PASSWORD}@{self._postgres_at}/postgres"
@@ -152,7 +158,19 @@ class ComposedParts:
         self.postgres = Contained(project, "postgres")
 
     def kafka_login(self, user: str | None = None) -> dict[str, str]:
-        return {"KAFKA_BOOTSTRAP_SERVERS": self.kafka}
+        """As compose's operator; `user` is not needed here, since services run inside."""
+        if SECURE not in self._project.files:
+            return {"KAFKA_BOOTSTRAP_SERVERS": self.kafka}
+        authority = places.HOME / f"{self._project.name}-ca.pem"
+        authority.write_text(self._project.compose("exec", "kafka", "cat", "/kafka-secrets/ca.pem"))
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka,
+            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "KAFKA_SASL_MECHANISM": "PLAIN",
+            "KAFKA_SASL_USERNAME": OPERATOR,
+            "KAFKA_SASL_PASSWORD": PASSWORD,
+            "KAFKA_SSL_CA_FILE": str(authority),
+        }
 
     def database(self, service: str) -> Urls:
         """A service's database, as databases.sql made it."""
@@ -183,16 +201,18 @@ def tail(container: DockerContainer) -> str:
 
 
 @contextmanager
-def composed(name: str) -> Iterator[Composed]:
+def composed(name: str, secure: bool = False) -> Iterator[Composed]:
     """The suite, built and up, under a project name of its own; removed with its data at the end of the block.
+    `secure`: with docker-compose.secure.yml.
 
     Raises tools.Missing without docker or its compose plugin, DidNotStart when something does not come up.
     """
     docker_host()
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode != 0:
         raise tools.Missing("docker has no compose plugin: install it (https://docs.docker.com/compose/install/linux/)")
+    files = (FILE, SECURE) if secure else (FILE,)
     with places.locked(places.HOME / f"{name}.lock"), closing(docker.from_env()) as engine:
-        project = Project(name, {part: free_port() for part in PUBLISHED}, engine)
+        project = Project(name, {part: free_port() for part in PUBLISHED}, engine, files)
         project.compose("down", "--volumes")  # What a killed run left.
         try:
             project.up()

@@ -2,9 +2,16 @@
 
 Everything is made at the first start and kept beside the broker's data, in a folder that git ignores. The
 operator is in the broker's own settings, since SCRAM users live in the cluster and somebody must make the first.
+
+docker-compose.secure.yml calls it too, as the operator of its environment:
+
+python -m stack.kafka_security certificates /folder kafka localhost 127.0.0.1
+python -m stack.kafka_security users billing=password …
 """
 
+import os
 import secrets
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -168,3 +175,22 @@ def _lasts(server: Path) -> bool:
 def _keep(file: Path, content: bytes) -> None:
     file.touch(mode=0o600)
     file.write_bytes(content)
+
+
+def main() -> None:
+    match sys.argv[1:]:
+        case ["certificates", folder, *hosts]:
+            made = Secured(Path(folder))
+            made.make(*hosts)
+            for file in (made.authority, made.server):
+                file.chmod(0o644)  # The broker's container has a user of its own.
+        case ["users", *users]:
+            operator = {name: value for name, value in os.environ.items() if name.startswith("KAFKA_")}
+            for user, _, password in (given.partition("=") for given in users):
+                set_password(operator, user, password)
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

@@ -175,3 +175,20 @@ def test_a_service_starts_and_is_ready_while_all_others_and_kafka_are_down(tande
     assert service.asked("/readyz")["status"] == "ready"
     service.stop()
     assert service.state()["ExitCode"] == 0, service.said()
+
+
+async def test_the_main_job_runs_on_a_kafka_with_tls_users_and_rights() -> None:
+    with composed(f"{PROJECT}-secure", secure=True) as secured:
+        suite = InCompose(cast(processes.Suite, secured))
+        partner = await suite.partner(credits=5)
+        course, person = await suite.course(credits=4), await suite.person(partner)
+
+        answer = await suite.associate(person, course, by=partner["admin"])
+        await suite.settle(120)
+
+        assert answer.json()["state"] == "confirmed", answer.text
+        assert suite.kafka.protocol == "SASL_SSL"
+        for service in SERVICES:
+            ready = secured.service(service).asked("/readyz")
+            assert (ready["relay_leads"], ready["kafka"], ready["topics_missing"]) == (True, [], [])
+        await suite.aclose()

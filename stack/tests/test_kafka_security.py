@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -172,7 +173,7 @@ async def test_an_operator_needs_no_more_than_the_documented_rights(broker: Brok
     ],
 )
 async def test_who_is_not_let_in_is_told_what_to_look_at(
-    broker: Broker, changed: dict[str, object], words: str
+    broker: Broker, changed: dict[str, Any], words: str
 ) -> None:
     wrong = replace(reached(broker, "orders"), **changed)
 
