@@ -130,7 +130,7 @@ async def sample(parts: Parts) -> AsyncIterator[Sample]:
             "owner_database_url": urls.owner,
             "KAFKA_BOOTSTRAP_SERVERS": parts.kafka,
             "OIDC_ISSUER": "http://issuer.example",
-            "LINK_SECRET": "of no use here",
+            "LINK_SECRET": "of no use here, and 32 letters long",
         }
     )
     await asyncio.to_thread(migrations.upgrade, Path(__file__).parent / "migrations", settings)

@@ -30,6 +30,7 @@ from kit import clock
 from kit.db import Database, Session, metadata, upsert_newer
 from kit.inbox import batches
 from kit.problems import Refused
+from kit.rates import Rate
 from kit.settings import ServiceSettings
 from kit.tables import KIT
 from schemas.access import AccessChanged
@@ -140,12 +141,14 @@ class Authenticator:
         self._asking = asyncio.Lock()
         self._verified: OrderedDict[bytes, tuple[float, Identity]] = OrderedDict()
         self._grants: dict[Identity, tuple[float, list[Held]]] = {}
+        self._rate = Rate(settings.rate_per_caller, "caller")
 
     async def close(self) -> None:
         await self._http.aclose()
 
     async def identify(self, token: str) -> Identity:
-        """The holder of `token`. Raises `TokenRefused`, or `IssuerUnreachable` while no key is known."""
+        """The holder of `token`. Raises `TokenRefused`, `TooManyRequests`, or `IssuerUnreachable` while no key is
+        known."""
         digest = hashlib.sha256(token.encode()).digest()
         now = clock.now().timestamp()
         until, identity = self._verified.get(digest, (0.0, None))
@@ -155,6 +158,7 @@ class Authenticator:
             self._verified[digest] = (min(claims["exp"] + LEEWAY_S, now + TOKEN_KEPT_MAX_S), identity)
             if len(self._verified) > 4096:
                 self._verified.popitem(last=False)
+        self._rate.check(f"{identity.issuer} {identity.subject}")
         return identity
 
     async def _verify(self, token: str, now: int) -> dict[str, Any]:
@@ -198,6 +202,8 @@ class Authenticator:
         url = self._settings.oidc_issuer.rstrip("/") + "/.well-known/openid-configuration"
         try:
             found = (await self._http.get(url)).raise_for_status().json()
+            if found["issuer"] != self._settings.oidc_issuer:  # OpenID Connect Discovery 1.0, section 4.3
+                raise ValueError("the document is another issuer's")
             keys = (await self._http.get(found["jwks_uri"])).raise_for_status().json()
             self._keys = KeySet.import_key_set(keys)
             self._keys_at = monotonic()

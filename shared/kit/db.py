@@ -80,6 +80,7 @@ def _engine(url: str, name: str, pool: int, **server: str) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=10,
         pool_recycle=1800,
+        hide_parameters=True,  # what people sent does not belong into a log
         connect_args={"server_settings": {"application_name": name, "jit": "off", **server}, "timeout": 10},
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)

@@ -45,6 +45,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import desc_op
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kit import audit
@@ -67,14 +68,18 @@ from kit.db import Session, metadata, uuid7
 from kit.problems import (
     MEDIA_TYPE,
     PROBLEM_SCHEMA,
+    BodyTooLarge,
     NotJson,
     NotUnderstood,
     Refused,
     answer,
     install,
     merged,
+    place,
     problems,
 )
+from kit.rates import Rate, TooManyRequests, network
+from kit.settings import ServiceSettings
 from kit.tables import KIT
 from kit.telemetry import LATENCY
 
@@ -296,7 +301,7 @@ class Route(APIRoute):
         calls = {d.call for d in below}
         once, roles = _once in calls, any(hasattr(call, "roles") for call in calls)
         caller = once or roles or not calls.isdisjoint((current_caller, _db))
-        edge: list[type[Refused]] = []
+        edge: list[type[Refused]] = [TooManyRequests]
         if caller or current_identity in calls:
             edge += [NotSignedIn, TokenRefused]
             self.openapi_extra = {"security": [{"bearer": []}], **(self.openapi_extra or {})}
@@ -307,7 +312,7 @@ class Route(APIRoute):
         if once:
             edge += [IdempotencyKeyMissing, SameRequestRunning, KeyUsedForOtherBody]
         if self.body_field:
-            edge.append(NotJson)
+            edge += [NotJson, BodyTooLarge]
         if self.body_field or any(d.path_params or d.query_params or d.header_params for d in below):
             edge.append(NotUnderstood)
         self.responses = merged(self.responses, problems(*edge))
@@ -522,10 +527,11 @@ class Unavailable(Refused):
 
 
 async def _unavailable(request: Request, error: Any) -> Response:
-    log.warning("database unavailable", path=request.url.path, error=repr(error)[:500])
+    log.warning("database unavailable", path=place(request), error=repr(error)[:500])
     return answer(request, Unavailable().as_problem(), Unavailable.headers)
 
 
+TENANT_HEADER = "Tandem-Tenant"
 LOCK_NOT_AVAILABLE = "55P03"
 
 
@@ -545,19 +551,28 @@ async def _unstorable(request: Request, error: Any) -> Response:
 
 
 class Edge:
-    """The outermost layer: a request id, strict headers, and problems even where the framework has none."""
+    """The outermost layer: a request id, a limit by address, strict headers, and problems even where the framework
+    has none."""
 
     HEADERS = (
         (b"x-content-type-options", b"nosniff"),
+        (b"x-frame-options", b"DENY"),
         (b"referrer-policy", b"no-referrer"),
         (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+        (b"cross-origin-opener-policy", b"same-origin"),
+        (b"cross-origin-resource-policy", b"same-origin"),
+        (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
         (b"cache-control", b"no-store"),
     )
+    HTTPS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
     PROBLEM = (b"content-type", MEDIA_TYPE.encode())
-    TOO_LARGE = to_json({"type": "about:blank", "title": "Content Too Large", "status": 413})
+    TOO_LARGE = to_json(BodyTooLarge().as_problem())
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
         self.app = app
+        self._rate = Rate(settings.rate_per_address, "address")
+        # Only who is reached by HTTPS may say so; a proxy in front of us is who speaks it.
+        self._headers = (*self.HEADERS, self.HTTPS) if settings.base_url.startswith("https:") else self.HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -578,7 +593,7 @@ class Edge:
                 message["headers"] = [
                     *headers,
                     (b"x-request-id", request_id),
-                    *(h for h in self.HEADERS if h[0] not in present),
+                    *(h for h in self._headers if h[0] not in present),
                 ]
             elif plain_413:
                 message["body"] = self.TOO_LARGE
@@ -587,7 +602,12 @@ class Edge:
         tokens = structlog.contextvars.bind_contextvars(request_id=request_id.decode())
         began = monotonic()
         try:
+            if scope["client"] and scope["path"] not in HEALTH:
+                self._rate.check(network(scope["client"][0]))
             await self.app(scope, receive, stricter)
+        except TooManyRequests as refused:
+            said = answer(Request(scope), refused.as_problem(), refused.answer_headers)
+            await said(scope, receive, stricter)
         except Exception:
             if status != 500:  # else it is logged and answered already
                 raise
@@ -606,13 +626,25 @@ def _measure(scope: Scope, status: int, took_s: float) -> None:
 
 
 HEALTH = ("/healthz", "/readyz", "/metrics")
+"""What operators' probes ask: neither measured nor limited."""
 
 
 class App(FastAPI):
     """FastAPI within the kit's edge."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Edge(super().build_middleware_stack())
+        settings: ServiceSettings = self.state.service.settings
+        app = super().build_middleware_stack()
+        if settings.cors_origins:
+            # No cookies: whoever calls from a browser brings a bearer token.
+            app = CORSMiddleware(
+                app,
+                allow_origins=settings.cors_origins,
+                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Prefer", TENANT_HEADER],
+                expose_headers=["ETag", "Link", "Location", "Retry-After", "X-Request-Id", "Idempotency-Replayed"],
+            )
+        return Edge(app, settings)
 
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:

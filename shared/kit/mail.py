@@ -255,9 +255,7 @@ class Sender:
 
     async def _connected(self) -> aiosmtplib.SMTP:
         if self._smtp is None or not self._smtp.is_connected:
-            self._smtp = aiosmtplib.SMTP(
-                hostname=self._settings.smtp_host, port=self._settings.smtp_port, timeout=SMTP_TIMEOUT_S
-            )
+            self._smtp = _client(self._settings)
             await self._smtp.connect()
         return self._smtp
 
@@ -267,6 +265,21 @@ class Sender:
         if smtp is not None and smtp.is_connected:
             with contextlib.suppress(OSError, aiosmtplib.SMTPException):
                 await smtp.quit()
+
+
+def _client(settings: ServiceSettings) -> aiosmtplib.SMTP:
+    """A connection to be made, as safe as the settings want it; a wrong certificate or password ends it."""
+    password = settings.smtp_password
+    return aiosmtplib.SMTP(
+        hostname=settings.smtp_host,
+        port=settings.smtp_port,
+        username=settings.smtp_username,
+        password=password.get_secret_value() if password else None,
+        use_tls=settings.smtp_security == "tls",
+        start_tls={"starttls": True, "tls": False}.get(settings.smtp_security),
+        cert_bundle=str(settings.smtp_ca_file) if settings.smtp_ca_file else None,
+        timeout=SMTP_TIMEOUT_S,
+    )
 
 
 _RECORD = update(table).where(table.c.id == bindparam("mail"))  # the other parameters name what is set

@@ -17,7 +17,17 @@ from fastapi.responses import Response
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
-__all__ = ["PROBLEM_SCHEMA", "Refused", "answer", "field_errors", "install", "merged", "problems"]
+__all__ = [
+    "PROBLEM_SCHEMA",
+    "BodyTooLarge",
+    "Refused",
+    "answer",
+    "field_errors",
+    "install",
+    "merged",
+    "place",
+    "problems",
+]
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -48,6 +58,8 @@ class Refused(Exception):
         self.detail = str(detail)
         self.field = field
         self.extra = extra
+        self.answer_headers = self.headers
+        """The headers of the answer, where they depend on the request."""
 
     @classmethod
     def named(cls) -> dict[str, Any]:
@@ -74,6 +86,13 @@ class NotJson(Refused):
     status = 400
 
 
+class BodyTooLarge(Refused):
+    """The body is larger than this route takes."""
+
+    status = 413
+    remedy = "Send less at a time."
+
+
 class Failed(Refused):
     """Something went wrong on our side."""
 
@@ -87,6 +106,11 @@ def answer(request: Request, problem: Mapping[str, Any], headers: Mapping[str, s
     return Response(body, problem["status"], headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
+def place(request: Request) -> str:
+    """Where a request went, for the log: the route, since a path may hold the token of a link."""
+    return getattr(request.scope.get("route"), "path", "unknown")
+
+
 def field_errors(errors: Any, skip: int = 0) -> list[dict[str, str]]:
     """Pydantic's errors as `{field, rule, remedy}`, without the input; `skip` leading parts of the place."""
     return [
@@ -96,7 +120,7 @@ def field_errors(errors: Any, skip: int = 0) -> list[dict[str, str]]:
 
 
 async def _refused(request: Request, refused: Any) -> Response:
-    return answer(request, refused.as_problem(), refused.headers)
+    return answer(request, refused.as_problem(), refused.answer_headers)
 
 
 async def _invalid(request: Request, error: Any) -> Response:
@@ -112,7 +136,9 @@ async def _http(request: Request, error: Any) -> Response:
         return await _refused(request, NotJson())
     if error.status_code < 400 or error.status_code in (204, 304):
         return Response(status_code=error.status_code, headers=error.headers)
-    title = {413: "Content Too Large"}.get(error.status_code) or HTTPStatus(error.status_code).phrase
+    if error.status_code == 413:
+        return await _refused(request, BodyTooLarge())
+    title = HTTPStatus(error.status_code).phrase
     problem = {"type": "about:blank", "title": title, "status": error.status_code}
     if error.detail != title:
         problem["detail"] = error.detail
@@ -120,7 +146,7 @@ async def _http(request: Request, error: Any) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
+    log.error("request failed", method=request.method, path=place(request), exc_info=error)
     return await _refused(request, Failed())
 
 

@@ -148,7 +148,9 @@ class Service:
         if self.settings.otel_endpoint:
             from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 
-            FastAPIInstrumentor.instrument_app(app, excluded_urls="healthz,readyz,metrics")
+            FastAPIInstrumentor.instrument_app(
+                app, excluded_urls="healthz,readyz,metrics", server_request_hook=telemetry.hide_address
+            )
         return app
 
     @contextlib.asynccontextmanager

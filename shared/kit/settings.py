@@ -7,9 +7,26 @@ names a folder, a file in it with the name of a setting holds its value, unless 
 
 import os
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, FilePath, PositiveFloat, PositiveInt, SecretStr, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource
+from limits import parse
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    FilePath,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
 from kit.kafka import Kafka, Mechanism, Protocol
 
@@ -21,6 +38,26 @@ def _plain_postgres(url: str) -> str:
 
 
 PostgresUrl = Annotated[str, AfterValidator(_plain_postgres)]
+
+
+def _rate(rate: str) -> str:
+    if rate:
+        parse(rate)  # raises ValueError
+    return rate
+
+
+RequestRate = Annotated[str, AfterValidator(_rate)]
+"""`600/minute`, `20/second`; an empty one is no limit."""
+
+
+def _listed(names: Any) -> Any:
+    return [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else names
+
+
+LINK_SECRET_MIN = 32
+PUBLIC_LINK_SECRETS = frozenset({"for-this-machine-only-change-me-elsewhere"})
+"""Those that this repository shows: good on a developer's machine only."""
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 def shared(name: str, default: Any = ..., **more: Any) -> Any:
@@ -65,11 +102,15 @@ class ServiceSettings(KafkaSettings):
     follows_tenants_time: ClassVar[bool] = False
     """Whether the service keeps the test clocks (`kit.testclock`): has their table, and hears of them."""
 
-    database_url: PostgresUrl
+    # What is wrong is named, without saying what it was: it may be a secret.
+    model_config = SettingsConfigDict(hide_input_in_errors=True)
+
+    # Not shown where the settings are: it holds a password, as the two below do.
+    database_url: PostgresUrl = Field(repr=False)
     """The role of HTTP requests: row-level security lets through the caller's tenant only."""
-    worker_database_url: PostgresUrl
+    worker_database_url: PostgresUrl = Field(repr=False)
     """The role of consumers, jobs and the relay."""
-    owner_database_url: PostgresUrl | None = None
+    owner_database_url: PostgresUrl | None = Field(None, repr=False)
     """The role that owns the tables; only `migrate` uses it."""
     base_url: str = "http://localhost"
     """The service's public address, without a slash at the end; links in mails start with it."""
@@ -80,8 +121,20 @@ class ServiceSettings(KafkaSettings):
     oidc_issuer: str = shared("OIDC_ISSUER")
     oidc_audience: str = shared("OIDC_AUDIENCE", "tandem")
     link_secret: SecretStr = shared("LINK_SECRET")
+    """Signs the links in mails; 32 characters or more."""
+    rate_per_caller: RequestRate = shared("RATE_PER_CALLER", "6000/minute")
+    rate_per_address: RequestRate = shared("RATE_PER_ADDRESS", "12000/minute")
+    """Of one process. Behind a proxy, FORWARDED_ALLOW_IPS names the proxies whose word on the address counts."""
+    cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = shared("CORS_ORIGINS", [])
+    """Web sites whose scripts may call the API, such as `https://portal.example`, with commas between; none."""
     smtp_host: str = shared("SMTP_HOST", "localhost")
     smtp_port: PositiveInt = shared("SMTP_PORT", 25)
+    smtp_security: Literal["opportunistic", "starttls", "tls"] = shared("SMTP_SECURITY", "opportunistic")
+    """`tls` from the first byte (port 465), `starttls` or no mail (port 587), or STARTTLS where it is offered."""
+    smtp_username: str | None = shared("SMTP_USERNAME", None)
+    smtp_password: SecretStr | None = shared("SMTP_PASSWORD", None)
+    smtp_ca_file: FilePath | None = shared("SMTP_CA_FILE", None)
+    """The authority of the mail server's certificate, where it is not among the machine's."""
     mail_from: str = shared("MAIL_FROM", "Tandem <no-reply@tandem.example>")
     platform_admin_email: str | None = shared("PLATFORM_ADMIN_EMAIL", None)
     """The first platform admin: holds that role before anybody could grant it."""
@@ -114,6 +167,19 @@ class ServiceSettings(KafkaSettings):
     def _no_test_clocks_in_production(self) -> Self:
         if self.test_clocks and self.environment == "production":
             raise ValueError("TEST_CLOCKS is on, and this is production: it needs TANDEM_ENVIRONMENT=sandbox")
+        return self
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        secret = self.link_secret.get_secret_value()
+        if len(secret) < LINK_SECRET_MIN:
+            raise ValueError(f"LINK_SECRET has fewer than {LINK_SECRET_MIN} characters: take `openssl rand -hex 32`")
+        if secret in PUBLIC_LINK_SECRETS and urlsplit(self.base_url).hostname not in LOCAL_HOSTS:
+            raise ValueError("LINK_SECRET is the public one of the examples: take `openssl rand -hex 32`")
+        if (self.smtp_username is None) != (self.smtp_password is None):
+            raise ValueError("SMTP_USERNAME and SMTP_PASSWORD are given together")
+        if self.smtp_username and self.smtp_security == "opportunistic":
+            raise ValueError("SMTP_SECURITY must be starttls or tls: a password is not sent in the clear")
         return self
 
     @classmethod

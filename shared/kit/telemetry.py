@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from opentelemetry import trace
@@ -32,18 +33,46 @@ def configure_logs(service: str, level: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
+            _without_secrets,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    logging.basicConfig(
-        level=logging.WARNING,
-        stream=sys.stdout,
-        format=_PLAIN,
-    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_Plain(_PLAIN))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # its warnings repeat what the kit logs once
+
+
+_SECRETS = re.compile(
+    r"(?P<link>/links/)[\w.~-]+"
+    r"|(?P<bearer>\bBearer\s+)[\w.~+/=-]+"
+    r"|(?P<token>\beyJ)[\w-]+\.[\w-]+\.[\w-]+"
+    r"|(?P<password>://[^\s:/@]+:)[^\s@/]+(?=@)"
+    r"|[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+",
+    re.IGNORECASE,
+)
+
+
+def scrubbed(line: str) -> str:
+    """A line of log without tokens, passwords and addresses of people.
+
+    Nothing of ours logs them; a database's or a mail server's own words may.
+    """
+    return _SECRETS.sub(lambda found: f"{found.group(found.lastgroup) if found.lastgroup else ''}<hidden>", line)
+
+
+def _without_secrets(_logger: object, _method: str, line: Any) -> str:
+    return scrubbed(line)
+
+
+class _Plain(logging.Formatter):
+    """What libraries log, scrubbed as well."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return scrubbed(super().format(record))
 
 
 def _with_trace(_logger: object, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
@@ -51,6 +80,12 @@ def _with_trace(_logger: object, _method: str, event: structlog.types.EventDict)
     if context.is_valid:
         event["trace_id"] = f"{context.trace_id:032x}"
     return event
+
+
+def hide_address(span: trace.Span, scope: dict[str, Any]) -> None:
+    """Keep the token of a link, and what was searched for, out of a request's span; the route names it."""
+    for name in ("http.target", "http.url", "url.path", "url.full", "url.query"):
+        span.set_attribute(name, scrubbed(scope["path"]) if name != "url.query" else "")
 
 
 def configure_traces(service: str, version: str, endpoint: str | None) -> TracerProvider | None:

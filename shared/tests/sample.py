@@ -138,7 +138,7 @@ def settings(urls: Urls) -> ServiceSettings:
         base_url="https://sample.example",
         KAFKA_BOOTSTRAP_SERVERS="unused",
         OIDC_ISSUER=ISSUER,
-        LINK_SECRET="a secret of the tests",
+        LINK_SECRET="a secret of the tests, long enough",
         PLATFORM_ADMIN_EMAIL="Root@Tandem.example",
     )
 

@@ -390,7 +390,7 @@ async def test_bodies_have_a_limit_by_route(anna: httpx.AsyncClient) -> None:
     for refused in (declared, streamed):
         assert refused.status_code == 413
         assert refused.headers["content-type"] == "application/problem+json"
-        assert refused.json()["title"] == "Content Too Large"
+        assert refused.json()["type"] == "/problems/body-too-large"
     assert (upload.status_code, upload.json()) == (200, 2 << 20)
 
 
@@ -482,7 +482,8 @@ async def test_the_openapi_document_names_every_problem(service: Sample) -> None
     }
     assert examples == {
         "NotSignedIn", "TokenRefused", "TenantNotNamed", "NotGranted", "RoleMissing", "IdempotencyKeyMissing",
-        "SameRequestRunning", "KeyUsedForOtherBody", "NotJson", "NotUnderstood", "TooRude",
+        "SameRequestRunning", "KeyUsedForOtherBody", "NotJson", "NotUnderstood", "TooManyRequests",
+        "BodyTooLarge", "TooRude",
     }  # fmt: skip
     assert document["components"]["schemas"]["Problem"]["required"] == ["type", "title", "status"]
     assert "HTTPValidationError" not in document["components"]["schemas"]

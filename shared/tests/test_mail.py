@@ -2,13 +2,21 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from email import message_from_bytes, policy
+from pathlib import Path
 from typing import Any
 
+import aiosmtplib
 import pytest
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import SecretStr
 from sqlalchemy import delete, func, select, update
 
 from kit import mail
@@ -295,3 +303,102 @@ async def test_what_old_mails_said_is_blanked_and_they_are_still_sent_once(
     assert kept == [("sent", "", "", None, 0), ("refused", "", "", None, 0), ("waiting", "Hello", "Dear Ann", None, 0)]
     async with service.database.worker() as db:
         assert await db.scalar(select(func.count()).select_from(mail.table)) == 3
+
+
+# -- a server that asks who sends -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost that nobody else has signed, with its key behind it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now() - timedelta(days=1))
+        .not_valid_after(now() + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    file = tmp_path_factory.mktemp("tls") / "localhost.pem"
+    file.write_bytes(made.public_bytes(pem) + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    return file
+
+
+@asynccontextmanager
+async def guarded(certificate: Path, *, from_start: bool) -> AsyncIterator[tuple[Sink, int]]:
+    """A mail server that takes mail from `tandem` by its password only, and passwords only over TLS."""
+    handler, loop = Sink(), asyncio.get_running_loop()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+
+    def knows(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
+        return AuthResult(success=(data.login, data.password) == (b"tandem", b"s3cret"), handled=False)
+
+    asks = {"authenticator": knows, "auth_required": True, "auth_require_tls": not from_start}
+    server = await loop.create_server(
+        lambda: SMTP(handler, loop=loop, tls_context=None if from_start else tls, **asks),
+        "127.0.0.1",
+        0,
+        ssl=tls if from_start else None,
+    )
+    yield handler, server.sockets[0].getsockname()[1]
+    server.close()
+
+
+async def send_guarded(service: Sample, port: int, **more: Any) -> None:
+    async with service.database.worker.begin() as db:
+        await db.execute(delete(mail.table))
+    await queue(service)
+    to = {"smtp_host": "localhost", "smtp_port": port, "smtp_username": "tandem", "smtp_password": SecretStr("s3cret")}
+    sender = Sender(service.database.worker, service.settings.model_copy(update=to | more))
+    try:
+        await sender.send_due(now())
+    finally:
+        await sender._hang_up()
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")  # TLS was there from the start
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_a_server_that_asks_for_a_password_gets_it_over_tls(
+    service: Sample, certificate: Path, security: str
+) -> None:
+    async with guarded(certificate, from_start=security == "tls") as (handler, port):
+        await send_guarded(service, port, smtp_security=security, smtp_ca_file=certificate)
+
+    assert [m["To"] for m in handler.mails] == ["ann@a.example"]
+    assert [state for _, state, _ in await states(service)] == ["sent"]
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        ({"smtp_ca_file": None}, OSError),  # a certificate that nobody vouches for
+        ({"smtp_password": SecretStr("wrong")}, aiosmtplib.SMTPAuthenticationError),
+        ({"smtp_username": None, "smtp_password": None}, None),
+    ],
+    ids=["unknown certificate", "wrong password", "no password"],
+)
+async def test_no_mail_and_no_password_goes_to_a_server_that_is_not_trusted_or_does_not_trust(
+    service: Sample, certificate: Path, more: dict[str, Any], error: type[Exception] | None
+) -> None:
+    async with guarded(certificate, from_start=False) as (handler, port):
+        settings = {"smtp_security": "starttls", "smtp_ca_file": certificate} | more
+        if error:
+            with pytest.raises(error):
+                await send_guarded(service, port, **settings)
+        else:
+            await send_guarded(service, port, **settings)
+
+    assert handler.mails == []
+    assert [(state, attempts > 0) for _, state, attempts in await states(service)] == [("queued", error is None)]
+
+
+async def test_a_server_without_tls_gets_no_mail_where_tls_is_asked_for(
+    service: Sample, sink: tuple[Sink, int]
+) -> None:
+    with pytest.raises(aiosmtplib.SMTPException):
+        await send_guarded(service, sink[1], smtp_security="starttls")
+
+    assert sink[0].mails == []

@@ -102,6 +102,17 @@ async def test_every_record_of_a_batch_links_to_the_trace_it_was_announced_in(
     assert [link.context.trace_id for link in handled.links] == traces
 
 
+async def test_a_trace_holds_no_token_of_a_link_and_nothing_searched_for(
+    parts: Any, bell: Running, spans: InMemorySpanExporter
+) -> None:
+    async with Migrated(parts, bell.service).running(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1") as traced:
+        await traced.http.post("/links/WyJhIl0.signed-token", params={"q": "ann@a.example"})
+
+    said = [span.to_json() for span in spans.get_finished_spans() if "/links/" in span.to_json()]
+    assert said
+    assert [json for json in said if "signed-token" in json or "ann@a" in json] == []
+
+
 async def test_metrics_say_what_waits_to_be_sent_and_what_the_service_adds(bell: Running) -> None:
     async with bell.service.database.api.begin() as db:
         outbox.add(db, Rung(version=1, bell_id=uuid7()))
