@@ -81,7 +81,7 @@ from kit.problems import (
 from kit.rates import Rate, TooManyRequests, network
 from kit.settings import ServiceSettings
 from kit.tables import KIT
-from kit.telemetry import LATENCY
+from kit.telemetry import LATENCY, hide_address
 
 __all__ = [
     "Caller", "Db", "IfMatch", "Items", "Once", "Page", "Prefer", "PublicDb", "Refused", "Router", "begin",
@@ -601,6 +601,7 @@ class Edge:
 
         tokens = structlog.contextvars.bind_contextvars(request_id=request_id.decode())
         began = monotonic()
+        hide_address(scope["path"])
         try:
             if scope["client"] and scope["path"] not in HEALTH:
                 self._rate.check(network(scope["client"][0]))
@@ -661,6 +662,13 @@ def create_app(service: Any, lifespan: Any = None) -> FastAPI:
         title=f"Tandem {service.name}",
         version=service.version,
         lifespan=lifespan,
+        # Spans come from FastAPI itself: one a request, while a collector is named. Metrics and logs are ours.
+        telemetry={
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "exclude": lambda scope: scope.get("path") in HEALTH,
+        },
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         max_body_size=BODY_BYTES_MAX,

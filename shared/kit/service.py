@@ -144,14 +144,7 @@ class Service:
         from kit.http import create_app
 
         self.role = role
-        app = create_app(self, self._lifespan)
-        if self.settings.otel_endpoint:
-            from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
-
-            FastAPIInstrumentor.instrument_app(
-                app, excluded_urls="healthz,readyz,metrics", server_request_hook=telemetry.hide_address
-            )
-        return app
+        return create_app(self, self._lifespan)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:

@@ -82,10 +82,11 @@ def _with_trace(_logger: object, _method: str, event: structlog.types.EventDict)
     return event
 
 
-def hide_address(span: trace.Span, scope: dict[str, Any]) -> None:
-    """Keep the token of a link, and what was searched for, out of a request's span; the route names it."""
-    for name in ("http.target", "http.url", "url.path", "url.full", "url.query"):
-        span.set_attribute(name, scrubbed(scope["path"]) if name != "url.query" else "")
+def hide_address(path: str) -> None:
+    """Keep the token of a link, and what was searched for, out of the request's span."""
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.set_attributes({"url.path": scrubbed(path), "url.query": ""})
 
 
 def configure_traces(service: str, version: str, endpoint: str | None) -> TracerProvider | None:
