@@ -40,7 +40,7 @@ format:
 	$(BIN)/ruff check .
 
 types:
-	$(BIN)/mypy contracts-schemas/schemas shared/kit $(foreach s,$(SERVICES),services/$(s)/$(s)) stack demo bench
+	$(BIN)/mypy contracts-schemas/schemas shared/kit $(foreach s,$(SERVICES),services/$(s)/$(s)) stack demo bench chaos
 
 imports:
 	$(BIN)/lint-imports --no-cache
@@ -60,6 +60,10 @@ test: setup ## rules, services, flows across services and crashes (under ten min
 .PHONY: prove
 prove: setup ## what is slow: the same on containers; compose, its crashes and its demo (under thirty minutes)
 	$(BIN)/python -m pytest -m slow tests
+
+.PHONY: chaos
+chaos: setup ## ten minutes of load while everything is killed, frozen, cut off and full (SEED=, MINUTES=, RATE=); writes build/chaos.json
+	$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),10) --rate $(or $(RATE),50)
 
 .PHONY: bench
 bench: setup ## measure against baselines in the same run; writes build/bench.json

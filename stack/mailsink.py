@@ -2,6 +2,7 @@
 
 GET /api/messages?to=&subject=&after=&limit=   newest first; `after` is an id already seen
 DELETE /api/messages                           forget them all
+GET /api/message-ids                           how often each came, by the first part of its Message-ID
 GET /                                          the list to look at
 """
 
@@ -9,7 +10,7 @@ import argparse
 import asyncio
 import html
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-MESSAGES_MAX = 20_000
+MESSAGES_MAX = 100_000
 BYTES_MAX = 256 * 2**20
 MESSAGE_BYTES_MAX = 16 * 2**20
 LIST_MAX = 1_000
@@ -113,6 +114,7 @@ class MailSink:
                 Route("/healthz", self.healthz),
                 Route("/messages/{id:int}", self.message_page),
                 Route("/api/messages", self.get_messages, methods=["GET"]),
+                Route("/api/message-ids", self.get_message_ids),
                 Route("/api/messages", self.delete_messages, methods=["DELETE"]),
             ]
         )
@@ -125,6 +127,10 @@ class MailSink:
             return JSONResponse({"detail": "after and limit are numbers"}, status_code=400)
         found = self.find(asked.get("to", ""), asked.get("subject", ""), after)
         return JSONResponse([message.as_json() for message in islice(found, max(0, min(limit, LIST_MAX)))])
+
+    async def get_message_ids(self, _: Request) -> Response:
+        found = (re.search(rb"^message-id:\s*<([^@>]+)", m.raw, re.IGNORECASE | re.MULTILINE) for m in self._messages)
+        return JSONResponse(Counter(id_[1].decode() for id_ in found if id_))
 
     async def delete_messages(self, _: Request) -> Response:
         self.clear()

@@ -79,7 +79,7 @@ class Suite(Tandem):
                 return None
         if self._watch is None:
             self._watch = await Watch(self.kafka).start()
-        return await self._watch.caught_up(await self._listening())
+        return await self._watch.caught_up(await self.listening())
 
     async def aclose(self) -> None:
         for db in self._databases.values():
@@ -88,7 +88,7 @@ class Suite(Tandem):
             await self._watch.stop()
         await super().aclose()
 
-    async def _listening(self) -> Mapping[str, list[str]]:
+    async def listening(self) -> Mapping[str, list[str]]:
         """The topics each service reads, as it says itself."""
         for name in self.processes.services:
             if name not in self._listens:
@@ -103,7 +103,7 @@ class Suite(Tandem):
             metadata = await consumer._client.fetch_all_metadata()
             partitions = [
                 TopicPartition(topic, number)
-                for topic in (await self._listening())[group]
+                for topic in (await self.listening())[group]
                 for number in metadata.partitions_for_topic(topic) or ()
             ]
             consumer.assign(partitions)
@@ -113,7 +113,7 @@ class Suite(Tandem):
 
     async def replay(self, services: Iterable[str] = SERVICES) -> None:
         """Make services read every topic again from its start, with their memory of event ids emptied."""
-        await self._listening()
+        await self.listening()
         for name in services:
             self.processes.service(name).stop()
             await self.execute(name, "delete from inbox")

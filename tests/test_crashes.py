@@ -1,13 +1,16 @@
 """kill -9 in the middle of the main job: whatever dies comes back and finishes, once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from stack.places import free_port
+from stack.processes import Service, python_module
 from tests.suite import Suite
 
 PEOPLE = 60
@@ -80,6 +83,41 @@ async def test_a_kill_in_the_middle_loses_nothing_and_charges_nobody_twice(suite
     await load
     await suite.settle(90)
     assert await outcome(suite, partner, course) == EXPECTED
+
+
+@contextmanager
+def apart(suite: Suite, name: str) -> Iterator[Service]:
+    """A service as two processes, its API and its worker, for the length of a block."""
+    running = suite.processes
+    whole = running.service(name)
+    split = Service(name, running.directory, python_module(name), ["api", "worker"], free_port(), whole.env, {})
+    whole.stop()
+    try:
+        split.start()
+        running.services[name], suite.urls[name] = split, split.url
+        yield split
+    finally:
+        split.stop()
+        running.services[name], suite.urls[name] = whole, whole.url
+        whole.start()
+
+
+async def test_the_api_and_the_worker_of_a_service_may_each_be_killed_alone(suite: Suite) -> None:
+    partner = await suite.partner(credits=CREDITS)
+    course = await suite.course(credits=PRICE)
+    people = await asyncio.gather(*(suite.person(partner) for _ in range(PEOPLE)))
+    await suite.listening()  # asked while the process that answers requests also reads
+    with apart(suite, "enrollment") as enrollment:
+        load = asyncio.create_task(enroll_everybody(suite, partner, course, list(people)))
+        await half_way(suite, course)
+
+        for role in ("worker", "api"):
+            await asyncio.to_thread(enrollment.process(role).kill9)
+            await asyncio.to_thread(enrollment.process(role).start)
+
+        await load
+        await suite.settle(90)
+        assert await outcome(suite, partner, course) == EXPECTED
 
 
 async def half_way(suite: Suite, course: Mapping[str, Any]) -> None:

@@ -208,9 +208,15 @@ class Service:
                 try:
                     await run()
                     return
+                except asyncio.CancelledError:
+                    # Of ours only when somebody cancelled this task: aiokafka lets the cancellation of its own
+                    # tasks out of stop() when the broker is gone, and that must not end ours for good.
+                    if task.cancelling():
+                        raise
+                    log.exception("background_failed", what=repr(run))
                 except Exception:
                     log.exception("background_failed", what=repr(run))
-                    await asyncio.sleep(1)
+                await asyncio.sleep(1)
 
         task = asyncio.create_task(kept())
         self._tasks.append(task)

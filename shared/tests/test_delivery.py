@@ -585,3 +585,22 @@ async def test_a_handler_that_hangs_on_its_last_record_makes_the_service_not_ali
 
 async def _is(look: Callable[[], Awaitable[int]], wanted: int) -> bool:
     return await look() == wanted
+
+
+async def test_a_background_task_outlives_a_cancellation_that_is_not_its_own() -> None:
+    """aiokafka's stop() lets the cancellation of its fetch tasks out when the broker is gone."""
+    service = Service(name="sample", package="sample", settings=ServiceSettings)
+    runs: list[int] = []
+
+    async def run() -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise asyncio.CancelledError
+        await asyncio.Event().wait()
+
+    task = service._keep(run)
+    await eventually(lambda: asyncio.sleep(0, len(runs) == 2))
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
