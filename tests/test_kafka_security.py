@@ -66,7 +66,7 @@ async def test_the_main_job_is_confirmed_end_to_end(suite: Suite) -> None:
 
 async def test_the_broker_grants_each_service_its_own_topics_to_write_and_its_sources_to_read(suite: Suite) -> None:
     """By the broker's own word, against what the published language says of who owns which event."""
-    listens = await suite._listening()
+    listens = await suite.listening()
     for service in SERVICES:
         admin = KafkaAdminClient(**reached(suite, service).client)
         granted = {topic["name"]: set(topic["authorized_operations"]) for topic in admin.describe_topics()}
