@@ -172,9 +172,7 @@ async def test_an_operator_needs_no_more_than_the_documented_rights(broker: Brok
         ({"servers": "localhost:1"}, "localhost:1 does not answer: nothing listens there"),
     ],
 )
-async def test_who_is_not_let_in_is_told_what_to_look_at(
-    broker: Broker, changed: dict[str, Any], words: str
-) -> None:
+async def test_who_is_not_let_in_is_told_what_to_look_at(broker: Broker, changed: dict[str, Any], words: str) -> None:
     wrong = replace(reached(broker, "orders"), **changed)
 
     with pytest.raises(KafkaConnectionError) as refused:
