@@ -1,5 +1,6 @@
 """Facts about invoicing, announced by the billing service."""
 
+from datetime import date
 from typing import ClassVar
 from uuid import UUID
 
@@ -64,3 +65,66 @@ class InvoiceRefused(Event):
     reason: str = "invoicing_incomplete"
     missing: list[str] = Field(default_factory=list)
     """Dotted names, such as `customer.invoicing.vat_id`."""
+
+
+class InvoiceFact(Event):
+    """What every fact about an issued invoice or credit note says. An issued one never changes (BIL-9)."""
+
+    key: ClassVar[str] = "invoice_id"
+    source: ClassVar[str] = "billing"
+
+    invoice_id: UUID
+    number: str
+    """Without gaps for each issuer and year; invoices and credit notes share them."""
+    matter: str
+    """`fees` (of days of a contract), `one_off` (costs that come once), `buyout`, or `other`."""
+    customer_id: UUID
+    partner_id: UUID | None = None
+    payer: str = "customer"
+    """Who is invoiced: `customer` or `partner`."""
+    contract_id: UUID | None = None
+    deal_id: UUID | None = None
+    """The deal behind a subscription."""
+    termination_id: UUID | None = None
+    """The termination behind a buy-out."""
+    period_from: date | None = None
+    """First day of the fees in it, in the contract's time zone; None where it is not about days."""
+    period_to: date | None = None
+    """Last day, included."""
+    net: Money
+    """Never below zero; on a credit note what is given back."""
+    vat: Money
+    gross: Money
+
+
+class InvoiceIssued(InvoiceFact):
+    """An invoice has its number and is owed."""
+
+    topic: ClassVar[str] = "invoice.issued"
+
+    issued_on: date
+    due_on: date
+    replaces_id: UUID | None = None
+    """The credit note of a buy-out that fell away, which this invoice takes back."""
+
+
+class InvoicePaid(InvoiceFact):
+    """Nothing of the invoice is open any more. Its sums are those it was issued with."""
+
+    topic: ClassVar[str] = "invoice.paid"
+
+    paid: Money
+    """What was paid in all, VAT included; less than `gross` where a part was credited before."""
+    paid_on: date
+
+
+class InvoiceCredited(InvoiceFact):
+    """A credit note was issued; `invoice_id`, number, period and sums are the credit note's."""
+
+    topic: ClassVar[str] = "invoice.credited"
+
+    credited_invoice_id: UUID | None = None
+    """The invoice it takes back, or a part of; None for a buy-out below zero, which no invoice came before."""
+    issued_on: date
+    reason: str = "ended"
+    """`ended` (days after the last day), `withdrawn` (a buy-out that fell away), `buyout_below_zero` or `corrected`."""

@@ -11,6 +11,7 @@ from billing.wallets.http import router as wallets
 from kit import Service
 from kit.auth import on_access_changed
 from kit.cli import command_line
+from schemas.commission import CommissionAccrued
 from schemas.credits import (
     CreditsCharged,
     CreditsDepleted,
@@ -21,7 +22,14 @@ from schemas.credits import (
     CreditsReplenished,
     CreditsToppedUp,
 )
-from schemas.invoice import InvoiceInstructed, InvoiceRefused, InvoicingChanged
+from schemas.invoice import (
+    InvoiceCredited,
+    InvoiceInstructed,
+    InvoiceIssued,
+    InvoicePaid,
+    InvoiceRefused,
+    InvoicingChanged,
+)
 
 service = Service(
     name="billing",
@@ -39,6 +47,10 @@ service = Service(
         InvoicingChanged,
         InvoiceInstructed,
         InvoiceRefused,
+        InvoiceIssued,
+        InvoicePaid,
+        InvoiceCredited,
+        CommissionAccrued,
     ],
     consumers=[
         on_access_changed,
