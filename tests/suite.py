@@ -53,8 +53,8 @@ class Suite(Tandem):
         return held
 
     async def settle(self, within_s: float = SETTLE_S) -> None:
-        """Wait until nothing is on its way: outboxes and waiting rooms empty, every group at the end of its
-        topics, seen twice with no new record between."""
+        """Wait until nothing is on its way: outboxes and waiting rooms empty, no bulk work left, every group at the
+        end of its topics, seen twice with no new record between."""
         async with asyncio.timeout(within_s):
             before: object = None
             while True:
@@ -73,7 +73,8 @@ class Suite(Tandem):
             (row,) = await self.rows(
                 name,
                 "select (select count(*) from outbox) + (select count(*) from waiting)"
-                " + (select count(*) from mail where state = 'queued' and attempts = 0) as n",
+                " + (select count(*) from mail where state = 'queued' and attempts = 0)"
+                " + (select count(*) from bulk_jobs where state in ('checking', 'running')) as n",
             )
             if row["n"]:
                 return None

@@ -8,6 +8,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from kit import telemetry, topics
+from kit.operate import add_commands
 from kit.service import ROLES, Service
 
 
@@ -16,7 +17,7 @@ class _Failed(typer.TyperException):
 
 
 def command_line(service: Service) -> typer.Typer:
-    """`migrate`, `topics apply`, `acls apply`, `run`: all that an operator needs to bring a service up."""
+    """`migrate`, `topics apply`, `acls apply`, `run`, and what is mended with: `parked`, `replay`, `rebuild`."""
     cli = typer.Typer(no_args_is_help=True, help=f"The {service.name} service of Tandem.", add_completion=False)
     topics_cli = typer.Typer(no_args_is_help=True, help="The topics this service owns.")
     cli.add_typer(topics_cli, name="topics")
@@ -118,4 +119,5 @@ def command_line(service: Service) -> typer.Typer:
             timeout_graceful_shutdown=int(service.settings.stop_grace_s),
         )
 
+    add_commands(cli, service)
     return cli

@@ -21,6 +21,9 @@ Session = AsyncSession
 SETTINGS = "kit.settings"
 """Where a session's `info` holds the service's settings, for what needs the service's own address."""
 
+REBUILDING = "kit.rebuilding"
+"""Marks, in its `info`, a session that only rebuilds copies; see `is_rebuilding`."""
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -93,10 +96,15 @@ def _refuse_closed(connection: Any, _record: object, _proxy: object) -> None:
         raise DisconnectionError("closed by the server")
 
 
-def _sessions(engine: AsyncEngine, settings: ServiceSettings) -> async_sessionmaker[AsyncSession]:
-    return async_sessionmaker(
-        engine, expire_on_commit=False, sync_session_class=AnnouncingSession, info={SETTINGS: settings}
-    )
+def _sessions(engine: AsyncEngine, settings: ServiceSettings, **more: Any) -> async_sessionmaker[AsyncSession]:
+    info = {SETTINGS: settings, **more}
+    return async_sessionmaker(engine, expire_on_commit=False, sync_session_class=AnnouncingSession, info=info)
+
+
+def is_rebuilding(db: AsyncSession) -> bool:
+    """Whether the session rebuilds copies from facts that were all handled before: it announces nothing, mails
+    nothing and wakes nobody, and a copy of the same version is written once more."""
+    return bool(db.sync_session.info.get(REBUILDING))
 
 
 class Database:
@@ -111,6 +119,7 @@ class Database:
         self.worker_engine = _engine(settings.worker_database_url, f"{name}-worker", 8)
         self.api = _sessions(self.api_engine, settings)
         self.worker = _sessions(self.worker_engine, settings)
+        self.rebuilding = _sessions(self.worker_engine, settings, **{REBUILDING: True})
 
     async def close(self) -> None:
         await self.api_engine.dispose()
@@ -136,9 +145,10 @@ async def upsert_newer(
     # In key order, so that two transactions over the same rows wait for each other instead of dead-locking.
     ordered = [dict(newest[k]) for k in sorted(newest, key=str)]
     new = insert(target)
+    before, after = target.c.version, new.excluded.version
     statement = new.on_conflict_do_update(
         index_elements=[target.c[key]],
         set_={name: new.excluded[name] for name in ordered[0] if name != key},
-        where=target.c.version < new.excluded.version,
+        where=before <= after if is_rebuilding(db) else before < after,
     ).returning(target.c[key])
     return list((await db.execute(statement, ordered)).scalars())

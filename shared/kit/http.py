@@ -678,7 +678,10 @@ def create_app(service: Any, lifespan: Any = None) -> FastAPI:
     for unreachable in (InterfaceError, OperationalError, PoolTimeout, ConnectionError):
         app.add_exception_handler(unreachable, _unavailable)
     app.add_exception_handler(DBAPIError, _unstorable)
-    for router in service.routers if service.role != "worker" else ():
-        app.include_router(router)
+    if service.role != "worker":
+        from kit.parked import router as parked  # which needs this module
+
+        for router in (*service.routers, parked):
+            app.include_router(router)
     app.router.routes.extend(service.health_routes)
     return app

@@ -9,7 +9,7 @@ tries the whole batch again. `kit.consumer` feeds this from Kafka, tests feed it
 import asyncio
 import random
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -17,12 +17,13 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import structlog
 from opentelemetry import propagate, trace
-from sqlalchemy import ColumnElement, delete, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from kit import clock, outbox
+from kit import audit, clock, outbox
+from kit.db import is_rebuilding
 from kit.tables import parked, waiting
 from schemas.event import Event
 
@@ -36,6 +37,11 @@ _CLAIM = text(
     "insert into inbox (consumer, event_id) select :c, * from unnest(cast(:ids as uuid[])) "
     "on conflict do nothing returning event_id"
 )
+_CLAIM_AGAIN = text(
+    "insert into inbox (consumer, event_id) select :c, * from unnest(cast(:ids as uuid[])) "
+    "on conflict (consumer, event_id) do update set at = excluded.at returning event_id"
+)
+_UNPARK = text("delete from parked where consumer = :c and event_id = any(cast(:ids as uuid[]))")
 _UNCLAIM = text("delete from inbox where consumer = :c and event_id = :e")
 _ARRIVED = "kit.arrived"
 LOOK_AGAIN = timedelta(seconds=10)
@@ -104,6 +110,8 @@ def batches(*events: type[Event]) -> Callable[[Handling], Handler]:
 
 def arrived(db: AsyncSession, *keys: str) -> None:
     """Say in a transaction that these keys are there now; who waited for them is handled in it too."""
+    if is_rebuilding(db):
+        return  # what they follow with must be announced, so it is left to who looks at the waiting again
     db.sync_session.info.setdefault(_ARRIVED, set()).update(keys)
 
 
@@ -115,8 +123,26 @@ def is_infrastructure(error: BaseException) -> bool:
     return isinstance(error, (OSError, asyncio.TimeoutError))
 
 
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of a parked record that somebody had handed over again."""
+
+    id: int
+    outcome: str
+    """`handled`; `waiting` for a key; `failed` again; or `behind` an earlier record of its key, which failed."""
+    error: str = ""
+    """Why it failed, or what it waits for."""
+
+
+Reader = Callable[[Record], Awaitable[Record]]
+
+
 class Inbox:
-    """The way into a service for everybody else's facts."""
+    """The way into a service for everybody else's facts.
+
+    `again` hands over records whose ids were seen before, too: for replays. `read_again` finds the value of a
+    record that was parked without a copy.
+    """
 
     def __init__(
         self,
@@ -126,11 +152,15 @@ class Inbox:
         *,
         dead_letters: str,
         attempts_max: int = 8,
+        again: bool = False,
+        read_again: Reader | None = None,
     ) -> None:
         self.sessions = sessions
         self.consumer = consumer
         self.dead_letters = dead_letters
         self.attempts_max = attempts_max
+        self.again = again
+        self.read_again = read_again
         self._routes: dict[str, list[tuple[type[Event], Handler]]] = {}
         for handler in handlers:
             for event in handler.events:
@@ -167,7 +197,9 @@ class Inbox:
         by_id = {record.event_id: record for record in records}
         # Sorted, so that a consumer that lost its partition and its heir wait for each other without a dead-lock.
         claim = {"c": self.consumer, "ids": sorted(by_id)}
-        fresh = set((await db.execute(_CLAIM, claim)).scalars())
+        if self.again:
+            await db.execute(_UNPARK, claim)  # before the claim, as whoever tries a parked record again
+        fresh = set((await db.execute(_CLAIM_AGAIN if self.again else _CLAIM, claim)).scalars())
         await self._hand_over(db, [record for id_, record in by_id.items() if id_ in fresh])
         while keys := db.sync_session.info.pop(_ARRIVED, None):
             await self._admit(db, waiting.c.awaited.in_(keys))
@@ -198,12 +230,7 @@ class Inbox:
         except Exception as error:
             if is_infrastructure(error):
                 raise
-            await self._park_waited(db, record, error)
-
-    async def _park_waited(self, db: AsyncSession, record: Record, error: BaseException) -> None:
-        # Its id was claimed when it first came; the next attempt must be able to claim it again.
-        await db.execute(_UNCLAIM, {"c": self.consumer, "e": record.event_id})
-        await self._park(db, record, error)
+            await self._park(db, record, error)
 
     async def look_again(self, now: datetime) -> int:
         """Hand over what has waited for a while since it was looked at; returns how many.
@@ -266,6 +293,8 @@ class Inbox:
     # -- what could not be handled ---------------------------------------------------------------
 
     async def _park(self, db: AsyncSession, record: Record, error: BaseException) -> None:
+        # One that waited, or is replayed, was claimed when it first came; the next attempt must claim it again.
+        await db.execute(_UNCLAIM, {"c": self.consumer, "e": record.event_id})
         row = _columns(record) | {
             "consumer": self.consumer,
             "event_id": record.event_id,
@@ -285,9 +314,14 @@ class Inbox:
             )
 
     async def retry_due(self, now: datetime, limit: int = 100) -> int:
-        """Hand parked records that are due to their handlers again; returns how many were tried."""
+        """Hand parked records that are due to their handlers again; returns how many were tried.
+
+        Of one key the earliest goes first: the later ones wait until it is handled, or dead.
+        """
+        earlier = parked.alias()
+        behind = exists().where(_earlier_of_its_key(earlier, parked), earlier.c.state == "due")
         due = select(parked.c.id).where(
-            parked.c.state == "due", parked.c.next_at <= now, parked.c.consumer == self.consumer
+            parked.c.state == "due", parked.c.next_at <= now, parked.c.consumer == self.consumer, ~behind
         )
         async with self.sessions() as db:
             ids = (await db.execute(due.order_by(parked.c.id).limit(limit))).scalars().all()
@@ -298,30 +332,36 @@ class Inbox:
     async def _retry(self, id_: int) -> None:
         try:
             async with self.sessions.begin() as db:
-                row = (
-                    await db.execute(
-                        select(parked)
-                        .where(parked.c.id == id_, parked.c.state == "due")
-                        .with_for_update(skip_locked=True)
-                    )
-                ).one_or_none()
+                mine = select(parked).where(parked.c.id == id_, parked.c.state == "due")
+                row = (await db.execute(mine.with_for_update(skip_locked=True))).one_or_none()
                 if row is None:
                     return
-                await self._apply(db, [_as_record(row)])
-                if row.reason == WaitedTooLong.__name__:
-                    await self._check_waits_no_more(db, row.event_id)
-                await db.execute(delete(parked).where(parked.c.id == id_))
+                await self._hand_over_parked(db, [row])
         except Exception as error:
             if is_infrastructure(error):
                 raise
             async with self.sessions.begin() as db:
                 await self._failed_again(db, id_, error)
 
-    async def _check_waits_no_more(self, db: AsyncSession, event_id: UUID) -> None:
-        """It had its time: to wait once more is one more failed attempt, or nobody would ever be told of it."""
-        mine = select(waiting.c.awaited).where(waiting.c.consumer == self.consumer, waiting.c.event_id == event_id)
-        if awaited := await db.scalar(mine):
-            raise WaitedTooLong(f"still waits for {awaited}")
+    async def _hand_over_parked(self, db: AsyncSession, rows: Sequence[Any]) -> dict[UUID, str]:
+        """Handle locked rows and remove them; returns what those that must wait now wait for."""
+        await self._apply(db, [await self._whole(row) for row in rows])
+        mine = [row.event_id for row in rows]
+        still = select(waiting.c.event_id, waiting.c.awaited).where(
+            waiting.c.consumer == self.consumer, waiting.c.event_id.in_(mine)
+        )
+        waits: dict[UUID, str] = {row.event_id: row.awaited for row in await db.execute(still)}
+        for row in rows:
+            # It had its time: to wait once more is one more failed attempt, or nobody would ever be told of it.
+            if row.event_id in waits and row.reason == WaitedTooLong.__name__:
+                raise WaitedTooLong(f"still waits for {waits[row.event_id]}")
+        await db.execute(delete(parked).where(parked.c.id.in_([row.id for row in rows])))
+        return waits
+
+    async def _whole(self, row: Any) -> Record:
+        """The parked record; from Kafka where it was too large to copy."""
+        record = _as_record(row)
+        return await self.read_again(record) if record.value is None and self.read_again else record
 
     async def _failed_again(self, db: AsyncSession, id_: int, error: BaseException) -> None:
         row = (await db.execute(select(parked).where(parked.c.id == id_).with_for_update())).one_or_none()
@@ -341,6 +381,79 @@ class Inbox:
         )
         if last:
             self._to_dead_letters(db, row, attempt, error)
+
+    # -- what people do about it -----------------------------------------------------------------
+
+    async def replay(self, ids: Collection[int], actor: str) -> list[Replayed]:
+        """Hand parked records, dead ones too, to their handlers now, in the order of the log.
+
+        The earlier parked records of their keys go with them, and go first. Where one fails, those of its key
+        behind it are left. It does not count as an attempt. On record as `actor`'s. Raises faults of the
+        infrastructure; what was handled before one is handled.
+        """
+        asked = parked.alias()
+        behind = exists().where(asked.c.id.in_(ids), _earlier_of_its_key(parked, asked))
+        mine = select(parked.c.id).where(parked.c.consumer == self.consumer, or_(parked.c.id.in_(ids), behind))
+        in_order = (parked.c.topic, parked.c.partition, parked.c.offset)
+        async with self.sessions() as db:
+            found = (await db.execute(mine.order_by(*in_order))).scalars().all()
+        try:
+            return await self._replay(found, actor)
+        except Exception as error:
+            if is_infrastructure(error):
+                raise
+        done: list[Replayed] = []
+        failed: set[tuple[str, int, bytes]] = set()
+        for id_ in found:
+            done += await self._replay_alone(id_, actor, failed)
+        return done
+
+    async def _replay(self, ids: Sequence[int], actor: str) -> list[Replayed]:
+        async with self.sessions.begin() as db:
+            # Whoever tries them already is waited for. The order of the locks is that of the log.
+            in_order = (parked.c.topic, parked.c.partition, parked.c.offset)
+            rows = (
+                await db.execute(select(parked).where(parked.c.id.in_(ids)).order_by(*in_order).with_for_update())
+            ).all()
+            waits = await self._hand_over_parked(db, rows)
+            for row in rows:
+                await _record(db, actor, "parked.replayed", row, outcome="handled")
+        return [
+            Replayed(row.id, "waiting", waits[row.event_id]) if row.event_id in waits else Replayed(row.id, "handled")
+            for row in rows
+        ]
+
+    async def _replay_alone(self, id_: int, actor: str, failed: set[tuple[str, int, bytes]]) -> list[Replayed]:
+        """One record; `failed` are the topics, partitions and keys of which one has failed."""
+        async with self.sessions() as db:
+            row = (await db.execute(select(parked).where(parked.c.id == id_))).one_or_none()
+        if row is None:
+            return []
+        lane = (row.topic, row.partition, row.key)
+        if lane in failed:
+            return [Replayed(id_, "behind")]
+        try:
+            return await self._replay([id_], actor)
+        except Exception as error:
+            if is_infrastructure(error):
+                raise
+            if row.key is not None:
+                failed.add(lane)
+            async with self.sessions.begin() as db:
+                await db.execute(update(parked).where(parked.c.id == id_).values(**_reason(error)))
+                await _record(db, actor, "parked.replayed", row, outcome="failed")
+            return [Replayed(id_, "failed", f"{type(error).__name__}: {error}"[:1000])]
+
+    async def drop(self, ids: Collection[int], actor: str, why: str) -> list[int]:
+        """Give parked records up for good, with the reason on record; returns which were there."""
+        async with self.sessions.begin() as db:
+            gone = delete(parked).where(parked.c.id.in_(ids), parked.c.consumer == self.consumer)
+            rows = (await db.execute(gone.returning(*parked.c))).all()
+            # Claimed, so that the same record read again is not parked again.
+            await db.execute(_CLAIM, {"c": self.consumer, "ids": sorted({row.event_id for row in rows})})
+            for row in rows:
+                await _record(db, actor, "parked.dropped", row, reason=why)
+        return sorted(row.id for row in rows)
 
     def _to_dead_letters(self, db: AsyncSession, row: Any, attempt: int, error: BaseException) -> None:
         too_large = row.value is not None and len(row.value) > outbox.EVENT_BYTES_MAX
@@ -369,8 +482,20 @@ class Inbox:
             rows = late.all()
             for row in rows:
                 late_for = WaitedTooLong(f"waited for {row.awaited} until {row.until}")
-                await self._park_waited(db, _as_record(row), late_for)
+                await self._park(db, _as_record(row), late_for)
         return len(rows)
+
+
+def _earlier_of_its_key(one: Any, other: Any) -> ColumnElement[bool]:
+    """Whether the parked record `one` came before `other`, of the same key. Records without a key have no order."""
+    same = and_(*(one.c[name] == other.c[name] for name in ("consumer", "topic", "partition")))
+    return and_(same, func.md5(one.c.key) == func.md5(other.c.key), one.c.offset < other.c.offset)
+
+
+async def _record(db: AsyncSession, actor: str, action: str, row: Any, **more: str) -> None:
+    where = {name: getattr(row, name) for name in ("topic", "partition", "offset")}
+    detail = {**where, "event_id": str(row.event_id), **more}
+    await audit.record(db, actor, action, subject=f"parked/{row.id}", detail=detail)
 
 
 def _columns(record: Record) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from kit import clock
-from kit.db import Session, metadata, uuid7
+from kit.db import Session, is_rebuilding, metadata, uuid7
 from kit.notify import CHANNEL, Outcomes
 from kit.settings import ServiceSettings
 from kit.tables import KIT
@@ -54,6 +54,8 @@ SMTP_TIMEOUT_S = 5
 POLL_S = 2.0
 DUE = "mail"
 """What the sender waits for."""
+
+_TO_BLANK = "state in ('sent', 'failed') and (subject <> '' or text <> '' or html is not null or attachments <> '[]')"
 
 table = Table(
     "mail",
@@ -74,6 +76,8 @@ table = Table(
     Column("error", Text),
     UniqueConstraint("recipient", "matter", "event"),
     Index("ix_mail_due", "next_at", postgresql_where=text("state = 'queued'")),
+    Index("ix_mail_failed", "next_at", postgresql_where=text("state = 'failed'")),
+    Index("ix_mail_to_blank", text("coalesce(sent_at, next_at)"), postgresql_where=text(_TO_BLANK)),
     info=KIT,
 )
 """Every mail: `queued`, `sent`, or `failed` for good, with the reason."""
@@ -128,7 +132,7 @@ async def send(
 
 async def send_many(db: Session, mails: Sequence[Mail]) -> int:
     """`send` for many, in one statement. Returns how many were new."""
-    if not mails:
+    if not mails or is_rebuilding(db):
         return 0
     columns = {
         "id": [uuid7() for _ in mails],
@@ -149,9 +153,8 @@ def _stored(attachments: Sequence[Attachment]) -> str:
 
 
 _BLANK = text(
-    "update mail set subject = '', text = '', html = null, attachments = '[]' where id in ("
-    " select id from mail where state in ('sent', 'failed') and coalesce(sent_at, next_at) < :before"
-    " and (subject <> '' or text <> '' or html is not null or attachments <> '[]') limit 5000) returning id"
+    "update mail set subject = '', text = '', html = null, attachments = '[]' where id in (select id from mail where "  # noqa: S608
+    f"{_TO_BLANK} and coalesce(sent_at, next_at) < :before limit 5000) returning id"
 )
 
 

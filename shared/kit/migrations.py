@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic import command, context
 from alembic.config import Config
 from alembic.operations import Operations
-from sqlalchemy import Connection, pool, text
+from sqlalchemy import Connection, Table, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from kit.db import asyncpg_url, metadata
@@ -75,10 +75,7 @@ def roles(op: Operations | Any) -> dict[str, str]:
 
 def create_kit_tables(op: Operations | Any) -> None:
     """Make the kit's tables, with their grants. The first statement of a service's first migration."""
-    for module in ("auth", "bulk", "http", "links", "mail", "tables"):
-        importlib.import_module(f"kit.{module}")  # importing declares the tables
-
-    ours = [table for table in metadata.sorted_tables if table.info.get("kit")]
+    ours = _kit_tables()
     metadata.create_all(op.get_bind(), tables=ours)
     api, worker = roles(op)["api"], roles(op)["worker"]
     for table in ours:
@@ -113,6 +110,19 @@ def create_kit_tables(op: Operations | Any) -> None:
     op.execute(
         "create trigger outbox_written before insert on outbox for each statement execute function outbox_written()"
     )
+
+
+def add_kit_indexes(op: Operations | Any) -> None:
+    """Make the indexes that the kit's tables have meanwhile and this database lacks. Changes no row."""
+    for table in _kit_tables():
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            index.create(op.get_bind(), checkfirst=True)
+
+
+def _kit_tables() -> list[Table]:
+    for module in ("auth", "bulk", "http", "links", "mail", "tables"):
+        importlib.import_module(f"kit.{module}")  # importing declares the tables
+    return [table for table in metadata.sorted_tables if table.info.get("kit")]
 
 
 def secure(op: Operations | Any, table: str, *, api: str = "select, insert, update, delete", **tenants: str) -> None:

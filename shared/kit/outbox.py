@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session as SyncSession
 
+from kit.db import is_rebuilding
 from schemas.event import Event
 
 EVENT_BYTES_MAX = 200_000
@@ -33,6 +34,8 @@ def add(db: AsyncSession, *events: Event) -> None:
 
     The rows are written by the session as its last statements. Raises `EventTooLarge`.
     """
+    if is_rebuilding(db):
+        return
     trace: dict[str, str] = {}
     propagate.inject(trace)
     rows: list[Row] = db.sync_session.info.setdefault(_COLLECTED, [])

@@ -14,6 +14,7 @@ from fastapi import APIRouter, FastAPI
 from prometheus_client import generate_latest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -92,12 +93,20 @@ class Service:
 
     @cached_property
     def inbox(self) -> Inbox:
+        return self.inbox_for(self.database.worker)
+
+    def inbox_for(self, sessions: async_sessionmaker[AsyncSession], *, again: bool = False) -> Inbox:
+        """The inbox; `again` and other sessions make one for replays."""
+        from kit.replay import read_again
+
         return Inbox(
-            self.database.worker,
+            sessions,
             self.group,
             self.handlers,
             dead_letters=self.dead_letters,
             attempts_max=self.settings.park_attempts_max,
+            again=again,
+            read_again=functools.partial(read_again, self.settings.kafka),
         )
 
     @property
@@ -106,9 +115,8 @@ class Service:
 
     @property
     def group(self) -> str:
-        """The consumer group; a new generation reads everything again."""
-        generation = self.settings.consumer_generation
-        return self.name if generation == 1 else f"{self.name}.g{generation}"
+        """The consumer group, and whose ids the inbox keeps."""
+        return self.name
 
     @property
     def principal(self) -> str:

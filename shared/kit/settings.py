@@ -150,10 +150,6 @@ class ServiceSettings(KafkaSettings):
     batch_records_max: PositiveInt = 1000
     relay_batch_max: PositiveInt = 1000
     relay_poll_s: PositiveFloat = 0.25
-    consumer_generation: PositiveInt = 1
-    """Counted up to read every topic again from its start, as a consumer group with an inbox of its own. The
-    copies are not emptied: the newest version wins, and natural keys keep effects single. What a handler
-    answers it announces again, and mail it asks for is sent where its row is gone; nothing is switched off."""
     park_attempts_max: PositiveInt = 8
     topic_check_s: PositiveFloat = 2.0
     progress_max_s: PositiveFloat = 60.0

@@ -13,6 +13,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -84,6 +85,9 @@ parked = Table(
     Column("next_at", DateTime(timezone=True), nullable=False),
     UniqueConstraint("consumer", "topic", "partition", "offset"),
     Index("ix_parked_due", "next_at", postgresql_where="state = 'due'"),
+    # By its hash, since a record that is parked may have a key of any length.
+    Index("ix_parked_key", "topic", "partition", text("md5(key)"), "offset"),
+    Index("ix_parked_event_id", "event_id"),
     info=KIT,
 )
 """Records that could not be read or handled: `due` for another attempt, or `dead` after the last."""

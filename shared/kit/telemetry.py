@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 from opentelemetry import trace
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _PLAIN = '{"level":"%(levelname)s","logger":"%(name)s","event":"%(message)s"}'
 
 
-def configure_logs(service: str, level: str) -> None:
-    """One JSON object a line on standard output, with the service's name and the trace's id."""
+def configure_logs(service: str, level: str, stream: TextIO = sys.stdout) -> None:
+    """One JSON object a line on `stream`, with the service's name and the trace's id."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -36,11 +36,11 @@ def configure_logs(service: str, level: str) -> None:
             _without_secrets,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(_Plain(_PLAIN))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # its warnings repeat what the kit logs once

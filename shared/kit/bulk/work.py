@@ -268,10 +268,18 @@ def workers(*kinds: Kind[Any]) -> list[TimedJob]:
             return 0
         await act_as(db, row.tenant, row.actor)
         job = BulkJob(row.id, row.tenant, row.actor, row.options, now)
-        become = await (_check if row.state == "checking" else _apply)(db, by_name[row.kind], job, row)
+        become: dict[str, Any] = {}
+        try:
+            async with db.begin_nested():
+                become = await (_check if row.state == "checking" else _apply)(db, by_name[row.kind], job, row)
+        except Exception as error:
+            if not is_infrastructure(error):
+                raise
+            # It goes behind the others, who would else wait for as long as it meets the same fault.
+            log.warning("bulk_job_postponed", job=str(row.id), error=str(error)[:300])
         await db.execute(update(jobs).where(jobs.c.id == row.id).values(worked_at=func.clock_timestamp(), **become))
         await notify(db, f"bulk/{row.id}")
-        return 1
+        return 1 if become else 0
 
     async def forget(db: Session, now: datetime) -> int:
         old = and_(
