@@ -16,6 +16,7 @@ from alembic.config import Config
 from alembic.operations import Operations
 from sqlalchemy import Connection, Table, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.schema import CreateIndex
 
 from kit.db import asyncpg_url, metadata
 from kit.settings import ServiceSettings
@@ -113,10 +114,12 @@ def create_kit_tables(op: Operations | Any) -> None:
 
 
 def add_kit_indexes(op: Operations | Any) -> None:
-    """Make the indexes that the kit's tables have meanwhile and this database lacks. Changes no row."""
-    for table in _kit_tables():
-        for index in sorted(table.indexes, key=lambda index: str(index.name)):
-            index.create(op.get_bind(), checkfirst=True)
+    """Make the indexes that the kit's tables have meanwhile and this database lacks, while others write there."""
+    with op.get_context().autocommit_block():
+        for table in _kit_tables():
+            for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                ddl = str(CreateIndex(index, if_not_exists=True).compile(op.get_bind()))
+                op.execute(ddl.replace("INDEX ", "INDEX CONCURRENTLY ", 1))
 
 
 def _kit_tables() -> list[Table]:

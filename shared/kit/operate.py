@@ -7,15 +7,14 @@ is on record under the operator's name.
 import asyncio
 import getpass
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from pydantic_core import to_json
 
 from kit import telemetry
 from kit.parked import AT_ONCE_MAX, Filter, ParkedNotFound, ParkedOut, Some, found, show, some
@@ -35,8 +34,6 @@ All = Annotated[bool, typer.Option("--all", help="All that the filters mean; all
 By = Annotated[str | None, typer.Option(envvar="TANDEM_OPERATOR", help="Your name, for the record.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
-console = Console()
-
 
 def add_commands(cli: typer.Typer, service: Service) -> None:
     """Add `parked …`, `replay` and `rebuild` to a service's command line."""
@@ -55,9 +52,9 @@ def add_commands(cli: typer.Typer, service: Service) -> None:
         """What is parked, oldest first, without bodies."""
         rows = _run(service, _listed(service, Filter(topic, handler, reason, state), limit))
         if json:
-            console.print_json(data=[row.model_dump(mode="json") for row in rows])
+            _say_json([row.model_dump(mode="json") for row in rows])
         else:
-            console.print(_as_table(rows))
+            _say_rows(rows)
 
     @parked_cli.command("show")
     def show_(
@@ -71,7 +68,7 @@ def add_commands(cli: typer.Typer, service: Service) -> None:
             async with service.database.worker.begin() as db:
                 return await show(db, service, id_, _operator(by), from_kafka=from_kafka)
 
-        console.print_json(_run(service, shown()).model_dump_json())
+        _say_json(_run(service, shown()).model_dump(mode="json"))
 
     @parked_cli.command("replay")
     def replay_(
@@ -240,50 +237,66 @@ async def _in_parts(
         after = chosen.ids[-1]
 
 
-def _as_table(rows: list[ParkedOut]) -> Table:
-    table = Table("id", "state", "where", "key", "reason", "error", "tried", "next")
-    for row in rows:
-        where = f"{row.topic}/{row.partition}/{row.offset}" + ("" if row.copied else " (not copied)")
-        following = row.next_at.isoformat(timespec="seconds") if row.next_at else "never"
-        cells = (str(row.id), row.state, where, row.key or "", row.reason, row.error[:200], str(row.attempt), following)
+def _say_json(what: Any) -> None:
+    typer.echo(to_json(what, indent=2).decode())
+
+
+def _say_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich.console import Console  # which a running service never needs
+    from rich.table import Table
+
+    table = Table(*columns)
+    for cells in rows:
         table.add_row(*cells)
-    return table
+    Console().print(table)
+
+
+def _say_rows(rows: list[ParkedOut]) -> None:
+    _say_table(
+        ("id", "state", "where", "key", "reason", "error", "tried", "next"),
+        [
+            (
+                str(row.id),
+                row.state,
+                f"{row.topic}/{row.partition}/{row.offset}" + ("" if row.copied else " (not copied)"),
+                row.key or "",
+                row.reason,
+                row.error[:200],
+                str(row.attempt),
+                row.next_at.isoformat(timespec="seconds") if row.next_at else "never",
+            )
+            for row in rows
+        ],
+    )
 
 
 def _say_outcomes(done: list[dict[str, Any]], json: bool) -> None:
     if json:
-        console.print_json(data=done)
+        _say_json(done)
     else:
-        table = Table("id", "outcome", "why")
-        for one in done:
-            table.add_row(str(one["id"]), one["outcome"], one["error"])
-        console.print(table)
+        _say_table(("id", "outcome", "why"), [(str(one["id"]), one["outcome"], one["error"]) for one in done])
     if any(one["outcome"] in ("failed", "behind") for one in done):
         raise typer.Exit(1)
 
 
 def _say_done(done: Replayed, json: bool) -> None:
     if json:
-        console.print_json(data=asdict(done))
+        _say_json(asdict(done))
     else:
         for topic, count in sorted(done.topics.items()):
-            console.print(f"{topic:40} {count} handed over")
-        console.print(f"{done.handled} handled, {done.parked} parked")
+            typer.echo(f"{topic:40} {count} handed over")
+        typer.echo(f"{done.handled} handled, {done.parked} parked")
     if done.parked:
         raise typer.Exit(1)
 
 
-class _progress:
+@contextmanager
+def _progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar on standard error; without a total, a count."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    def __init__(self, what: str, total: int | None) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True))
-        self._task = self._bar.add_task(what, total=total)
-
-    def __enter__(self) -> Callable[[int], None]:
-        self._bar.start()
-        return lambda count: self._bar.advance(self._task, count)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.advance(task, count)

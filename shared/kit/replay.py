@@ -19,8 +19,8 @@ from sqlalchemy import select
 
 from kit import audit
 from kit.consumer import POLL_MS, as_record
-from kit.kafka import Kafka
 from kit.inbox import Inbox, Record, is_infrastructure
+from kit.kafka import Kafka
 from kit.tables import parked, waiting
 
 if TYPE_CHECKING:

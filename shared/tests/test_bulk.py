@@ -45,6 +45,8 @@ async def write_notes(db: Session, job: BulkJob, rows: Sequence[BulkRow[NoteRow]
     for row in rows:
         if row.data.body == "crash":
             raise RuntimeError("secret")
+        if row.data.body == "locked":  # SQLSTATE 55P03, as from a row that somebody holds for ever
+            await db.execute(text("do $$ begin raise lock_not_available; end $$"))
     if made:
         await db.execute(
             insert(Note),
@@ -119,6 +121,19 @@ async def bodies(service: Sample) -> list[str]:
 
 def figures(job: dict[str, Any]) -> tuple[str, int, int, int, int]:
     return job["state"], job["total"], job["bad"], job["done"], job["failed"]
+
+
+async def test_a_job_that_always_meets_a_fault_of_the_infrastructure_lets_the_others_go_on(
+    service: Sample, anna: httpx.AsyncClient
+) -> None:
+    stuck = await upload(anna, "body\nlocked\n", start=True)
+    other = await upload(anna, "body\na\nb\n", start=True)
+
+    for _ in range(6):  # checking both, then one applied and one tried, in turns
+        await work.once(service.database.worker, now())
+
+    assert figures(await job_of(anna, other)) == ("done", 2, 0, 2, 0)
+    assert figures(await job_of(anna, stuck)) == ("running", 1, 0, 0, 0)
 
 
 async def test_a_file_is_previewed_with_every_bad_row_and_why(service: Sample, anna: httpx.AsyncClient) -> None:

@@ -34,3 +34,32 @@ async def test_who_migrates_holds_off_others_until_the_last_migration(parts: Par
         assert await owner.fetchval("select count(*) from pg_locks where locktype = 'advisory'") == 0
     finally:
         await owner.close()
+
+
+KIT = """
+from alembic import op
+from kit import migrations
+revision, down_revision = "{revision}", {before}
+def upgrade():
+    {code}
+"""
+
+
+async def test_an_older_database_gets_the_indexes_that_the_kit_has_meanwhile(parts: Parts, tmp_path: Path) -> None:
+    urls = parts.database("sample", "tandem_kit_indexes")
+    (tmp_path / "versions").mkdir()
+    (tmp_path / "env.py").write_text("from kit.migrations import run_env\nrun_env()\n")
+    older = 'migrations.create_kit_tables(op); op.execute("drop index ix_mail_to_blank, ix_parked_key")'
+    for revision, before, code in (("0001", None, older), ("0002", "0001", "migrations.add_kit_indexes(op)")):
+        written = KIT.format(revision=revision, before=repr(before), code=code)
+        (tmp_path / "versions" / f"{revision}.py").write_text(written)
+
+    await asyncio.to_thread(migrations.upgrade, tmp_path, settings(urls))
+
+    owner = await asyncpg.connect(urls.owner)
+    try:
+        made = "select count(*) from pg_index where indisvalid and indexrelid::regclass::text = any($1)"
+        assert await owner.fetchval(made, ["ix_mail_to_blank", "ix_parked_key"]) == 2
+        assert await owner.fetchval("select version_num from alembic_version") == "0002"
+    finally:
+        await owner.close()

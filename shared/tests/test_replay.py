@@ -1,4 +1,4 @@
-"""Parked records and replays, on real PostgreSQL and Kafka: mended once, in order, on record, beside a service that runs."""
+"""Parked records and replays, on real PostgreSQL and Kafka: mended once, in order, on record, while a service runs."""
 
 import asyncio
 import json
