@@ -482,7 +482,6 @@ async def test_a_topic_replayed_from_a_time_twice_changes_nothing(sample: Runnin
     async with serving(sample):
         await announce(sample, *(world.step(thing, 1) for thing in things))
         await until(sample, "select count(*) = 5 from done")
-        await asyncio.sleep(0.01)
         noon = datetime.now(UTC)
         await announce(sample, *(world.step(thing, 2) for thing in things))
         await until(sample, "select count(*) = 10 from done")
