@@ -1,5 +1,6 @@
 """Facts about customer organisations, announced by the contracts service."""
 
+from datetime import date
 from typing import ClassVar
 from uuid import UUID
 
@@ -25,3 +26,16 @@ class CustomerChanged(Event):
     """`large` or `small`; decides the longest payment term that the law allows."""
     language: str = "en"
     invoicing: InvoicingDetails = InvoicingDetails()
+    time_zone: str = "Europe/Amsterdam"
+    """Its days begin and end there; by its name in the IANA database."""
+    closed_reason: str | None = None
+    """Of a closed one: `trial_over`, `ended` (its subscription) or `withdrawn` (before it had one)."""
+    closed_on: date | None = None
+    trial_ends_on: date | None = None
+    """The last day of its trial."""
+    subscribed_on: date | None = None
+    """The first day of its subscription."""
+    renews_on: date | None = None
+    """The first day of the subscription's next term."""
+    ends_on: date | None = None
+    """The last day of a subscription that has been given notice."""

@@ -23,6 +23,7 @@ class PartnerChanged(Event):
     """`active` or `closed`."""
     wallet: bool
     language: str = "en"
+    time_zone: str = "Europe/Amsterdam"
     responsible_grant_id: UUID | None = None
     """The platform's team member for this partner; the name is on that grant's `access.changed`."""
     invoicing: InvoicingDetails = InvoicingDetails()

@@ -2,8 +2,15 @@
 
 from contracts.access.consumers import on_people_changed, on_suppliers_changed
 from contracts.access.http import router as access
+from contracts.attention.http import router as attention
+from contracts.attention.jobs import wake_snoozed_items
 from contracts.clocks import router as clocks
 from contracts.customers.http import router as customers
+from contracts.customers.jobs import (
+    end_trials_that_are_over,
+    renew_subscriptions_that_run_on,
+    warn_of_trials_that_end,
+)
 from contracts.customers.usecases import partner_of_customer
 from contracts.partners.http import router as partners
 from contracts.services.http import router as services
@@ -45,8 +52,14 @@ service = Service(
         contract.ContractTerminated,
     ],
     consumers=[on_access_changed, on_clock_changed, on_people_changed, on_suppliers_changed],
-    routers=[partners, access, customers, clocks, services],
-    jobs=[renew_terms],
+    routers=[partners, access, customers, attention, clocks, services],
+    jobs=[
+        end_trials_that_are_over,
+        warn_of_trials_that_end,
+        renew_subscriptions_that_run_on,
+        wake_snoozed_items,
+        renew_terms,
+    ],
     partner_of_customer=partner_of_customer,
 )
 

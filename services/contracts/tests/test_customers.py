@@ -194,7 +194,11 @@ async def test_edits_at_once_never_tie_parents_into_a_circle(contracts: Running)
         {"name": ""},
         {"size": "huge"},
         {"status": "company"},  # a company of no partner
-        {"status": "trial"},  # begins with a contract
+        {"status": "closed"},  # nobody begins so
+        {"status": "trial", "trial_days": 0},
+        {"status": "trial", "trial_days": 367},
+        {"time_zone": "Europe/Nowhere"},
+        {"time_zone": "../etc/passwd"},
         {"partner_id": "x"},
         {"invoicing": []},
         {"invoicing": {"address": {"country": "ZZ"}}},

@@ -1,6 +1,6 @@
 """Customers as stored."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +25,27 @@ class Customer(Base):
     parent_id: Mapped[UUID | None]
     size: Mapped[str]
     language: Mapped[str]
+    time_zone: Mapped[str] = mapped_column(default="Europe/Amsterdam")
+    closed_reason: Mapped[str | None]
+    closed_on: Mapped[date | None]
+    trial_started_on: Mapped[date | None]
+    trial_ends_on: Mapped[date | None]
+    """The last day of its trial; a trial that became a subscription keeps it."""
+    trial_over_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """The moment that day is over at the customer's."""
+    trial_warn_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """From when its end needs attention; None once that is on the list."""
+    trial_held: Mapped[bool] = mapped_column(default=False)
+    """Whether an order is being completed: the trial does not end meanwhile (CON-6)."""
+    contract_id: Mapped[UUID | None]
+    """The subscription's service contract."""
+    subscribed_on: Mapped[date | None]
+    renews_on: Mapped[date | None]
+    renews_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """The moment that day begins at the customer's."""
+    renewal_months: Mapped[int | None]
+    ends_on: Mapped[date | None]
+    """The last day of a subscription that was given notice."""
     invoicing_stored: Mapped[dict[str, Any]] = mapped_column("invoicing", JSONB)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 

@@ -1,6 +1,7 @@
-"""What a customer's invoices must carry, whether it is right, and what of it is missing."""
+"""What a customer is and may become, what its invoices must carry, whether it is right, and what is missing."""
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from pydantic import (
 from stdnum.eu import vat as eu_vat
 from stdnum.exceptions import ValidationError as StdnumError
 
+from contracts.terminations.rules import months_after
 from schemas.values import Address, InvoicingDetails
 
 _ISO_3166_1 = """
@@ -41,6 +43,49 @@ class Status(StrEnum):
     TRIAL = "trial"
     ACTIVE = "active"
     CLOSED = "closed"
+
+
+class Closed(StrEnum):
+    """Why a customer is closed (CON-2)."""
+
+    TRIAL_OVER = "trial_over"
+    ENDED = "ended"
+    """Its subscription has ended."""
+    WITHDRAWN = "withdrawn"
+    """Closed by hand, before it had a subscription."""
+
+
+NEXT: dict[Status, frozenset[Status]] = {
+    Status.COMPANY: frozenset({Status.TRIAL, Status.ACTIVE, Status.CLOSED}),
+    Status.TRIAL: frozenset({Status.ACTIVE, Status.CLOSED}),
+    Status.ACTIVE: frozenset({Status.CLOSED}),
+    Status.CLOSED: frozenset({Status.TRIAL, Status.ACTIVE}),
+}
+"""What a customer of each status may become; a closed one is taken back with its data (CON-14)."""
+
+TRIAL_DAYS = 30
+TRIAL_DAYS_MAX = 366
+TRIAL_WARNING_DAYS = 7
+"""A trial that ends within so many days needs attention (POR-4)."""
+
+
+def trial_last_day(starts_on: date, days: int) -> date:
+    """The last day of a trial that lasts `days` days, the first one counted."""
+    return starts_on + timedelta(days=days - 1)
+
+
+def days_left(today: date, last_day: date) -> int:
+    """Days that are left of a trial, today counted; 0 once it is over."""
+    return max((last_day - today).days + 1, 0)
+
+
+def next_renewal(subscribed_on: date, renews_on: date, renewal_months: int, today: date) -> date:
+    """The first renewal after `today`: counted from the first day, so that a clipped month shortens no later one."""
+    elapsed = (renews_on.year - subscribed_on.year) * 12 + renews_on.month - subscribed_on.month
+    while renews_on <= today:
+        elapsed += renewal_months
+        renews_on = months_after(subscribed_on, elapsed)
+    return renews_on
 
 
 class Size(StrEnum):

@@ -18,6 +18,7 @@ from contracts.partners.usecases import (
     make_partner,
     seen_by,
 )
+from contracts.zones import TimeZone
 from kit.auth import Role
 from kit.http import Caller, Db, IfMatch, Items, Once, Page, Router, etag, needs, now, page, problems
 
@@ -43,6 +44,8 @@ class PartnerIn(BaseModel):
     wallet: bool
     """Whether it pays with credits; without a wallet its people's enrollments are not limited."""
     language: Language = "en"
+    time_zone: TimeZone = "Europe/Amsterdam"
+    """Where its days begin and end, by its name in the IANA database."""
     responsible_grant_id: UUID | None = None
     """The platform's team member for it; without one, whoever makes it."""
 
@@ -56,6 +59,7 @@ class PartnerEdit(BaseModel):
     kind: Kind | None = None
     wallet: bool | None = None
     language: Language | None = None
+    time_zone: TimeZone | None = None
     status: Status | None = None
     responsible_grant_id: UUID | None = None
 
@@ -78,6 +82,7 @@ class PartnerOut(BaseModel):
     status: str
     wallet: bool
     language: str
+    time_zone: str
     responsible: Responsible | None
     invoicing: Invoicing
     missing: list[str]
@@ -94,6 +99,7 @@ class PartnerOut(BaseModel):
             status=partner.status,
             wallet=partner.wallet,
             language=partner.language,
+            time_zone=partner.time_zone,
             responsible=Responsible(grant_id=member.grant_id, name=member.name, email=member.email) if member else None,
             invoicing=partner.invoicing,
             missing=[f"invoicing.{name}" for name in partner.invoicing.missing()],
@@ -113,6 +119,7 @@ async def post_partner(body: PartnerIn, caller: Caller, db: Db, once: Once, resp
         kind=body.kind,
         wallet=body.wallet,
         language=body.language,
+        time_zone=body.time_zone,
         responsible=responsible,
     )
     partner = await make_partner(db, terms, actor=caller.actor, now=at)

@@ -25,6 +25,7 @@ class Partner(Base):
     status: Mapped[str]
     wallet: Mapped[bool]
     language: Mapped[str]
+    time_zone: Mapped[str] = mapped_column(default="Europe/Amsterdam")
     responsible_grant_id: Mapped[UUID | None]
     responsible_name: Mapped[str | None]
     """Copied from the grant, because a partner may not read the platform's grants."""
@@ -43,6 +44,7 @@ class Partner(Base):
             kind=Kind(self.kind),
             wallet=self.wallet,
             language=self.language,
+            time_zone=self.time_zone,
             status=Status(self.status),
             responsible=responsible,
         )
@@ -53,6 +55,7 @@ class Partner(Base):
         self.kind = terms.kind
         self.wallet = terms.wallet
         self.language = terms.language
+        self.time_zone = terms.time_zone
         self.status = terms.status
         member = terms.responsible
         self.responsible_grant_id = member.grant_id if member else None

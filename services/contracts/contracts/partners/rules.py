@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+from contracts.zones import HOME_ZONE
+
 
 class Kind(StrEnum):
     """`default` inherits the platform's style and domain; `whitelabel` has its own (CON-1)."""
@@ -36,6 +38,7 @@ class PartnerTerms:
     kind: Kind
     wallet: bool
     language: str
+    time_zone: str = HOME_ZONE
     status: Status = Status.ACTIVE
     responsible: TeamMember | None = None
 

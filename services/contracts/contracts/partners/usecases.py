@@ -148,6 +148,7 @@ async def _announce(db: Session, partner: Partner, action: str, actor: str, now:
             status=partner.status,
             wallet=partner.wallet,
             language=partner.language,
+            time_zone=partner.time_zone,
             responsible_grant_id=partner.responsible_grant_id,
             invoicing=partner.invoicing.announced(),
         ),

@@ -1,0 +1,1 @@
+"""What needs somebody's attention: typed items with one next action, resolved by doing it (POR-4)."""
