@@ -12,17 +12,12 @@ from typing import Any
 
 import aiosmtplib
 import pytest
-<<<<<<< HEAD
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
-from sqlalchemy import delete, func, select, update
-=======
-from aiosmtpd.smtp import SMTP, Envelope, Session
 from sqlalchemy import delete, func, select, text, update
->>>>>>> bd66a43 (Operators' commands; the indexes that parked records and old mails need)
 
 from kit import mail
 from kit.clock import now
@@ -310,7 +305,6 @@ async def test_what_old_mails_said_is_blanked_and_they_are_still_sent_once(
         assert await db.scalar(select(func.count()).select_from(mail.table)) == 3
 
 
-<<<<<<< HEAD
 # -- a server that asks who sends -------------------------------------------------------------------------------
 
 
@@ -408,11 +402,11 @@ async def test_a_server_without_tls_gets_no_mail_where_tls_is_asked_for(
         await send_guarded(service, sink[1], smtp_security="starttls")
 
     assert sink[0].mails == []
-=======
+
+
 async def test_the_mails_to_blank_are_found_by_their_index(service: Sample) -> None:
     async with service.database.worker() as db:
         await db.execute(text("set local enable_seqscan = off"))
         plan = "\n".join((await db.execute(text(f"explain {mail._BLANK.text}"), {"before": now()})).scalars())
 
     assert "ix_mail_to_blank" in plan
->>>>>>> bd66a43 (Operators' commands; the indexes that parked records and old mails need)
