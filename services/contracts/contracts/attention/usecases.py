@@ -104,7 +104,7 @@ async def open_items(db: Session, items: Sequence[Item], *, now: datetime) -> No
 
 
 # Whoever acts for one tenant opens and resolves items on the lists of others too, by these two functions alone,
-# which run as the tables' owner; migration 0004 makes them.
+# which run as the tables' owner; migration 0005 makes them.
 _OPEN = text("select * from open_attention(cast(:items as jsonb), :now)")
 _RESOLVE = text("select * from resolve_attention(cast(:audiences as text[]), cast(:keys as text[]), :by, :now)")
 

@@ -10,8 +10,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from kit.migrations import open_table, refuse_waiting_for_locks, roles, secure
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 ZONE = sa.text("'Europe/Amsterdam'")
 
