@@ -23,8 +23,23 @@ from fastapi.params import Depends as Dependency
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
-from sqlalchemy import BigInteger, Column, Index, Table, Text, Uuid, and_, or_, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Index,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    false,
+    or_,
+    select,
+    text,
+    true,
+)
 from sqlalchemy.ext.asyncio import async_sessionmaker
+from sqlalchemy.orm import InstrumentedAttribute
 
 from kit import clock
 from kit.db import Database, Session, metadata, upsert_newer
@@ -398,6 +413,16 @@ class Principal:
 
     def has(self, *roles: str) -> bool:
         return not self.roles.isdisjoint(roles)
+
+    def own_rows(self, **columns: ColumnElement[Any] | InstrumentedAttribute[Any]) -> ColumnElement[bool]:
+        """The rows of its tenant, by kind of tenant: `own_rows(partner=t.c.partner_id, customer=t.c.customer_id)`.
+
+        Row-level security guards the same, but only looks at rows that were read; this lets an index find them.
+        """
+        if self.is_platform:
+            return true()
+        column = columns.get(self.tenant_kind)
+        return false() if column is None else column == self.tenant_id
 
 
 class RunningService(Protocol):

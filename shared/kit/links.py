@@ -58,6 +58,7 @@ table = Table(
     Column("ended_at", DateTime(timezone=True)),
     Column("outcome", Text),
     Index("ix_links_matter", "matter_id", "purpose", postgresql_where=_OPEN),
+    Index("ix_links_unused", "created_at", postgresql_where=text("used_at is null")),
     info=KIT,
 )
 """Every link that was sent; open until it is used, ended by a newer one, or expired."""

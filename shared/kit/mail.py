@@ -153,8 +153,9 @@ def _stored(attachments: Sequence[Attachment]) -> str:
 
 
 _BLANK = text(
-    "update mail set subject = '', text = '', html = null, attachments = '[]' where id in (select id from mail where "  # noqa: S608
-    f"{_TO_BLANK} and coalesce(sent_at, next_at) < :before limit 5000) returning id"
+    # By their places, as nobody else changes such rows: joined by id, the planner would read the table for 5,000.
+    "update mail set subject = '', text = '', html = null, attachments = '[]' where ctid = any(array("  # noqa: S608
+    f"select ctid from mail where {_TO_BLANK} and coalesce(sent_at, next_at) < :before limit 5000)) returning id"
 )
 
 

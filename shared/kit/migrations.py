@@ -6,6 +6,8 @@ service behind a migration.
 
 import asyncio
 import importlib
+import re
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,8 +61,10 @@ async def _online(url: str) -> None:
 def _upgrade(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
     with context.begin_transaction():
-        # Held by the session, which ends with `migrate`: each migration is a transaction of its own.
-        connection.execute(text("select pg_advisory_lock(:l)"), {"l": _MIGRATE_LOCK})
+        # Held by the session, which ends with `migrate`: each migration is a transaction of its own. Asked for
+        # again and again: a session that waits in the server is itself waited for by an index made concurrently.
+        while not connection.scalar(text("select pg_try_advisory_lock(:l)"), {"l": _MIGRATE_LOCK}):
+            time.sleep(0.2)
         context.run_migrations()
 
 
@@ -115,11 +119,8 @@ def create_kit_tables(op: Operations | Any) -> None:
 
 def add_kit_indexes(op: Operations | Any) -> None:
     """Make the indexes that the kit's tables have meanwhile and this database lacks, while others write there."""
-    with op.get_context().autocommit_block():
-        for table in _kit_tables():
-            for index in sorted(table.indexes, key=lambda index: str(index.name)):
-                ddl = str(CreateIndex(index, if_not_exists=True).compile(op.get_bind()))
-                op.execute(ddl.replace("INDEX ", "INDEX CONCURRENTLY ", 1))
+    indexes = sorted((i for table in _kit_tables() for i in table.indexes), key=lambda index: str(index.name))
+    index_concurrently(op, *(str(CreateIndex(index).compile(op.get_bind())) for index in indexes))
 
 
 def _kit_tables() -> list[Table]:
@@ -164,6 +165,25 @@ def create_test_clocks(op: Operations | Any) -> None:
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
     )
     open_table(op, "test_clocks", api="select, insert, update")
+
+
+def index_concurrently(op: Operations | Any, *statements: str) -> None:
+    """Make indexes that are missing while everybody works on, each in a transaction of its own.
+
+    index_concurrently(op, "create index ix_people_email on people (email)")
+
+    An attempt that was broken off leaves an invalid one behind, which is made anew.
+    """
+    with op.get_context().autocommit_block():
+        for statement in statements:
+            create, index, rest = re.split(r"(\bindex )", statement, maxsplit=1, flags=re.IGNORECASE)
+            name = rest.split()[0]
+            look = text("select indisvalid from pg_index where indexrelid = to_regclass(:n)")
+            valid = op.get_bind().scalar(look, {"n": name})
+            if valid is False:
+                op.execute(f"drop index concurrently {name}")
+            if not valid:
+                op.execute(f"{create}{index}concurrently {rest}")
 
 
 def refuse_waiting_for_locks(op: Operations | Any) -> None:

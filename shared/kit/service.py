@@ -282,7 +282,7 @@ class Service:
         return PlainTextResponse(generate_latest() + generate_latest(registry))
 
 
-async def _purge_inbox(db: Any, now: Any) -> int:
+async def purge_inbox(db: Any, now: Any) -> int:
     from datetime import timedelta
 
     gone = await db.execute(
@@ -295,4 +295,4 @@ async def _purge_inbox(db: Any, now: Any) -> int:
     return int(gone.rowcount)
 
 
-_forget_old_ids = Job("forget_old_ids", 600, _purge_inbox)
+_forget_old_ids = Job("forget_old_ids", 600, purge_inbox)

@@ -88,6 +88,7 @@ parked = Table(
     # By its hash, since a record that is parked may have a key of any length.
     Index("ix_parked_key", "topic", "partition", text("md5(key)"), "offset"),
     Index("ix_parked_event_id", "event_id"),
+    Index("ix_parked_dead", "id", postgresql_where=text("state = 'dead'")),
     info=KIT,
 )
 """Records that could not be read or handled: `due` for another attempt, or `dead` after the last."""
@@ -101,7 +102,7 @@ waiting = Table(
     Column("event_id", Uuid, nullable=False),
     Column("awaited", Text, nullable=False, index=True),
     Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("looked_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("looked_at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
     Column("until", DateTime(timezone=True), nullable=False, index=True),
     UniqueConstraint("consumer", "event_id"),
     info=KIT,

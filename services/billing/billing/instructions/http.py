@@ -73,7 +73,7 @@ async def get_instructions(
     customer_id: UUID | None = None,
 ) -> Items[InstructionOut]:
     """The instructions you have a part in, newest enrollment first."""
-    query = instructions(state, customer_id)
+    query = instructions(caller, state, customer_id)
     order = [query.selected_columns.enrollment_id.desc()]
     return await page(db, query, order, window, lambda row: _out(row, caller))
 

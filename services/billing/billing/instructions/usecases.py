@@ -27,6 +27,7 @@ from billing.parties.rules import Organisation, Route
 from billing.parties.usecases import Known, find_known
 from billing.platform import platform
 from kit import outbox
+from kit.auth import Principal
 from kit.db import Session
 from kit.problems import Refused
 from schemas.invoice import InstructedInvoice, InvoiceInstructed, InvoiceRefused
@@ -254,9 +255,12 @@ def the_platform() -> Organisation:
 # What people look at ------------------------------------------------------------------------------
 
 
-def instructions(state: str | None, customer_id: UUID | None) -> Select[InstructionRow]:
+def instructions(caller: Principal, state: str | None, customer_id: UUID | None) -> Select[InstructionRow]:
     """The instructions the caller may see."""
-    query = select(InstructionRow)
+    row = InstructionRow
+    query = select(row).where(
+        caller.own_rows(partner=row.partner_id, customer=row.customer_id, supplier=row.supplier_id)
+    )
     if state:
         query = query.where(InstructionRow.state == state)
     if customer_id:

@@ -625,7 +625,8 @@ async def for_change(db: Session, enrollment_id: UUID, caller: Principal) -> tup
 def listed(caller: Principal, asked: Mapping[str, Any]) -> tuple[Select[Any], list[Any]]:
     """The query for a list of enrollments the caller may see, newest first, and its order."""
     columns = rows.enrollments.c
-    query = rows.SELECT.where(seen_by(caller), *(columns[k] == v for k, v in asked.items()))
+    own = caller.own_rows(partner=columns.partner_id, customer=columns.customer_id, supplier=columns.supplier_id)
+    query = rows.SELECT.where(own, seen_by(caller), *(columns[k] == v for k, v in asked.items()))
     return query, [columns.id.desc()]
 
 

@@ -316,7 +316,8 @@ async def follow_customers(db: Session, partners: Mapping[UUID, UUID | None]) ->
 
 def listed(caller: Principal, asked: Mapping[str, Any]) -> tuple[Select[Any], list[Any]]:
     """The query for a list of people the caller may see, and its order."""
-    query = select(*_COLUMNS).where(seen_by(caller), *(people.c[k] == v for k, v in asked.items()))
+    own = caller.own_rows(partner=people.c.partner_id, customer=people.c.customer_id)
+    query = select(*_COLUMNS).where(own, seen_by(caller), *(people.c[k] == v for k, v in asked.items()))
     return query, [people.c.id]
 
 
