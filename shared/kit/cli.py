@@ -87,7 +87,8 @@ def command_line(service: Service) -> typer.Typer:
     def rights() -> list[Any]:
         from kit import acls
 
-        return acls.declared([t.name for t in service.topics], service.listens, service.name)
+        reads = [*service.listens, service.dead_letters]  # its dead letters, to replay them
+        return acls.declared([t.name for t in service.topics], reads, service.name)
 
     @cli.command()
     def run(

@@ -248,17 +248,19 @@ async def rebuild(service: "Service", topics: Sequence[str], actor: str, told: T
         ranges = await _handled_before(consumer, topics)
         await _on_record(service, actor, "rebuild.started", ranges)
         # Twice, since only the newest counts: an older one would undo for a moment what follows from the newest.
-        newest: dict[tuple[str, bytes], tuple[int, int]] = {}
+        newest: dict[tuple[str, bytes | None], tuple[int, int, int]] = {}
         async for records in _read(consumer, ranges, batch_max):
             done.read += len(records)
-            newest.update({(r.topic, r.key): (r.partition, r.offset) for r in records if r.key is not None})
+            for record in records:
+                place = (record.topic, record.key)
+                newest[place] = max(newest.get(place, _OLDEST), _age(record))
             told(len(records))
         left_out = await _left_out(service)
         async for records in _read(consumer, ranges, batch_max):
             mine = [
                 r
                 for r in records
-                if (r.key is None or newest[r.topic, r.key] == (r.partition, r.offset))
+                if newest[r.topic, r.key] == _age(r)
                 and (r.topic, r.partition, r.offset) not in left_out
                 and r.event_id not in left_out
             ]
@@ -266,6 +268,15 @@ async def rebuild(service: "Service", topics: Sequence[str], actor: str, told: T
             told(len(records))
     await _on_record(service, actor, "rebuild.ended", ranges, read=done.read, handled=done.handled, parked=done.parked)
     return done
+
+
+_OLDEST = (-1, -1, -1)
+
+
+def _age(record: Record) -> tuple[int, int, int]:
+    """Its aggregate's version, then its place: a topic with more partitions than once has a key in two of them."""
+    version = record.headers.get("ce_sequence", "")
+    return (int(version) if version.isdecimal() else -1, record.offset, record.partition)
 
 
 async def _handled_before(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> Ranges:
