@@ -32,11 +32,13 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    case,
     false,
     or_,
     select,
     text,
     true,
+    update,
 )
 from sqlalchemy.ext.asyncio import async_sessionmaker
 from sqlalchemy.orm import InstrumentedAttribute
@@ -229,7 +231,7 @@ class Authenticator:
         """What `identity` holds, from this service's copy, at most half a second old."""
         at, held = self._grants.get(identity, (0.0, []))
         if monotonic() - at > GRANTS_KEPT_S:
-            async with sessions() as db:
+            async with sessions.begin() as db:
                 held = await grants_of(db, identity)
             if identity.email and identity.email == (self._settings.platform_admin_email or "").lower():
                 held.append(Held(Role.ADMIN, "platform", None))
@@ -320,7 +322,13 @@ async def keep_grants(db: Session, source: str, rows: Sequence[Grant]) -> None:
         }
         for g in rows
     ]
-    await upsert_newer(db, grants, kept, key="grant_id")
+    await upsert_newer(db, grants, kept, key="grant_id", otherwise=_still_bound)
+
+
+def _still_bound(new: Any) -> dict[str, Any]:
+    """A newer version with the same address leaves a grant with whoever signed in by it."""
+    same = and_(new.subject.is_(None), new.email == grants.c.email)
+    return {name: case((same, grants.c[name]), else_=new[name]) for name in ("issuer", "subject")}
 
 
 _END_OLDER = text(
@@ -348,16 +356,29 @@ async def on_access_changed(db: Session, events: Sequence[AccessChanged]) -> Non
         {name: getattr(e, name) for name in fields} | {"email": e.email and e.email.lower(), "source": "access"}
         for e in events
     ]
-    await upsert_newer(db, grants, rows, key="grant_id")
+    await upsert_newer(db, grants, rows, key="grant_id", otherwise=_still_bound)
 
 
 async def grants_of(db: Session, identity: Identity) -> list[Held]:
-    """What `identity` holds by issuer and subject, or by verified e-mail where it has not signed in yet."""
+    """What `identity` holds by issuer and subject.
+
+    At the first sign-in what was granted to its verified e-mail address becomes its own: whoever has the address
+    later, by a provider that gives it anew or lets people choose it, finds nothing.
+    """
     by_subject = and_(grants.c.subject == identity.subject, grants.c.issuer == identity.issuer)
     by_email = and_(grants.c.email == identity.email, grants.c.subject.is_(None))
     mine = or_(by_subject, by_email) if identity.email else by_subject
-    found = select(grants.c.role, grants.c.tenant_kind, grants.c.tenant_id).where(_ACTIVE, mine)
-    return [Held(*row) for row in await db.execute(found)]
+    columns = (grants.c.role, grants.c.tenant_kind, grants.c.tenant_id)
+    rows = (await db.execute(select(*columns, grants.c.grant_id, grants.c.subject).where(_ACTIVE, mine))).all()
+    if new := [row.grant_id for row in rows if row.subject is None]:
+        own = {"issuer": identity.issuer, "subject": identity.subject}
+        locked = select(grants.c.grant_id).where(grants.c.grant_id.in_(new), grants.c.subject.is_(None))
+        locked = locked.order_by(grants.c.grant_id).with_for_update()  # as whoever copies new versions does
+        await db.execute(update(grants).where(grants.c.grant_id.in_(locked)).values(own))
+        rows = (
+            await db.execute(select(*columns, grants.c.grant_id, grants.c.subject).where(_ACTIVE, by_subject))
+        ).all()
+    return [Held(*row[:3]) for row in rows]
 
 
 async def emails_of(db: Session, role: str, tenant_ids: Iterable[UUID]) -> dict[UUID, list[str]]:
@@ -387,7 +408,8 @@ class Principal:
     """Somebody acting for one tenant: what endpoints know as `caller: Caller`."""
 
     actor: str
-    """For the record: `user:<e-mail or subject>`, and for whom, where a partner acts for its customer."""
+    """For the record: `user:<the issuer's id of them>`, and for whom, where a partner acts for its customer. Never
+    an address: what somebody did stays on record when who it was is forgotten (PRI-1)."""
     identity: Identity
     roles: frozenset[str]
     tenant_kind: str
@@ -496,7 +518,7 @@ async def current_caller(request: Request) -> Principal:
 
 
 async def _principal(service: RunningService, identity: Identity, held: Sequence[Held], request: Request) -> Principal:
-    actor = f"user:{identity.email or identity.subject}"
+    actor = f"user:{identity.subject}"
     asked = request.headers.get("tandem-tenant")
     if asked is None:
         tenants = sorted({h.tenant for h in held})

@@ -1,6 +1,6 @@
 """The database: one engine a role, sessions that announce, and set-based helpers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -127,12 +127,17 @@ class Database:
 
 
 async def upsert_newer(
-    db: AsyncSession, table: type[Base] | Table, rows: Sequence[Mapping[str, Any]], key: str = "id"
+    db: AsyncSession,
+    table: type[Base] | Table,
+    rows: Sequence[Mapping[str, Any]],
+    key: str = "id",
+    otherwise: Callable[[Any], Mapping[str, Any]] | None = None,
 ) -> list[UUID]:
     """Keep local copies of state facts: insert, or replace where the version is higher.
 
     One statement however many rows; of several versions of one key the highest is taken. Every row
-    needs the key and `version`. Returns the keys that changed.
+    needs the key and `version`. Of the new row's columns `otherwise` makes what a replaced row gets in their
+    place. Returns the keys that changed.
     """
     newest: dict[Any, Mapping[str, Any]] = {}
     for row in rows:
@@ -148,7 +153,8 @@ async def upsert_newer(
     before, after = target.c.version, new.excluded.version
     statement = new.on_conflict_do_update(
         index_elements=[target.c[key]],
-        set_={name: new.excluded[name] for name in ordered[0] if name != key},
+        set_={name: new.excluded[name] for name in ordered[0] if name != key}
+        | dict(otherwise(new.excluded) if otherwise else {}),
         where=before <= after if is_rebuilding(db) else before < after,
     ).returning(target.c[key])
     return list((await db.execute(statement, ordered)).scalars())

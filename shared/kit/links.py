@@ -123,8 +123,8 @@ class Link:
 
     @property
     def actor(self) -> str:
-        """Who acts by this link, for the record."""
-        return f"link:{self.id}, sent to {self.recipient}"
+        """Who acts by this link, for the record; whom it was sent to is in the link's row alone."""
+        return f"link:{self.id}"
 
 
 @dataclass(frozen=True, slots=True)

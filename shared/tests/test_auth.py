@@ -268,13 +268,45 @@ async def test_a_grant_by_verified_address_counts_until_it_is_bound_to_a_subject
     token = await service.grant(Role.PARTNER_ADMIN, ("partner", PARTNER), email.upper())
     unverified = service.issuer.token(email, email_verified=False)
 
+    assert (await me(service, unverified)).status_code == 403
     assert (await me(service, token)).json() == {
-        "actor": f"user:{email}",
+        "actor": f"user:sub-{email.upper()}",
         "roles": ["partner_admin"],
         "tenant": f"partner/{PARTNER}",
         "name": None,
     }
-    assert (await me(service, unverified)).status_code == 403
+
+
+async def test_a_grant_by_address_belongs_to_whoever_signed_in_first(service: Sample) -> None:
+    email, moved = someone(), someone()
+    token = await service.grant(Role.PARTNER_ADMIN, ("partner", PARTNER), email)
+    heir = service.issuer.token(email, sub="who got the address later")
+
+    assert (await me(service, token)).status_code == 200
+    assert (await me(service, heir)).status_code == 403
+
+    await service.grant(Role.PARTNER_ADMIN, ("partner", PARTNER), email)  # a newer version, with the same address
+    service.auth._grants.clear()
+    assert (await me(service, heir)).status_code == 403
+    assert (await me(service, token)).status_code == 200
+
+    row = Grant(f"{email} {Role.PARTNER_ADMIN} {('partner', PARTNER)}", time.time_ns(), Role.PARTNER_ADMIN,
+                "partner", PARTNER, moved)  # fmt: skip
+    async with service.database.worker.begin() as db:
+        await keep_grants(db, "tests", [row])  # the person has another address now
+    service.auth._grants.clear()
+    assert (await me(service, service.issuer.token(moved, sub="sub-anything"))).status_code == 200
+    assert (await me(service, token)).status_code == 403
+
+
+async def test_two_with_one_address_never_both_get_in(service: Sample) -> None:
+    email = someone()
+    await service.grant(Role.PARTNER_ADMIN, ("partner", PARTNER), email)
+    tokens = [service.issuer.token(email, sub=f"{n} of {email}") for n in range(6)]
+
+    answers = await asyncio.gather(*(me(service, token) for token in tokens))
+
+    assert sorted(a.status_code for a in answers) == [200, *[403] * 5]
 
 
 async def test_a_bound_grant_counts_for_its_issuer_and_subject_only(service: Sample) -> None:
@@ -380,7 +412,7 @@ async def test_a_partners_admin_acts_for_its_customers_on_record_once(service: S
 
     assert (acted.status_code, acted.json()) == (200, f"customer/{CUSTOMER}")
     assert refused.status_code == 403
-    assert [(r.actor, r.action) for r in record] == [(f"user:{email} of partner/{PARTNER}", "customer.acted_for")]
+    assert [(r.actor, r.action) for r in record] == [(f"user:sub-{email} of partner/{PARTNER}", "customer.acted_for")]
 
 
 def access(email: str, version: int, **more: Any) -> AccessChanged:

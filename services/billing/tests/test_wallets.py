@@ -498,7 +498,7 @@ async def test_a_top_up_sent_twice_happens_once(billing: Running) -> None:
     assert problem(other)["type"] == "/problems/key-used-for-other-body"
     assert await balances(billing, partner_id) == (7, 0)
     [audited] = await billing.rows("select actor, action, subject, detail from audit")
-    assert (audited["actor"], audited["action"]) == (f"user:{ADMIN}", "wallet.topped_up")
+    assert (audited["actor"], audited["action"]) == (f"user:sub-{ADMIN}", "wallet.topped_up")
     assert audited["subject"] == f"wallet/{partner_id}"
     assert audited["detail"]["credits"] == 7
 

@@ -131,7 +131,7 @@ async def test_the_proof_of_an_acceptance_is_kept_with_its_text(catalog: Running
 
     proofs = (await catalog.get(f"/v1/suppliers/{supplier_id}/agreement")).json()["items"]
     assert [(p["version"], p["accepted_by"], p["actor"], p["text_sha256"]) for p in proofs] == [
-        (1, "Sanne Bakker", f"user:{USER}", text_sha256)
+        (1, "Sanne Bakker", f"user:sub-{USER}", text_sha256)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from contracts.access.consumers import on_people_changed, on_suppliers_changed
 from contracts.access.http import router as access
+from contracts.access.jobs import announce_bound
 from contracts.attention.http import router as attention
 from contracts.attention.jobs import wake_snoozed_items
 from contracts.clocks import router as clocks
@@ -54,6 +55,7 @@ service = Service(
     consumers=[on_access_changed, on_clock_changed, on_people_changed, on_suppliers_changed],
     routers=[partners, access, customers, attention, clocks, services],
     jobs=[
+        announce_bound,
         end_trials_that_are_over,
         warn_of_trials_that_end,
         renew_subscriptions_that_run_on,

@@ -76,6 +76,25 @@ async def test_a_revoked_role_is_announced_and_shuts_its_holder_out(contracts: R
     assert given_anew.status_code == 201
 
 
+async def test_whose_a_grant_by_address_is_gets_announced_after_the_first_sign_in(
+    contracts: Running, partner_id: str
+) -> None:
+    grant_id = await admin_of(contracts, partner_id, "ada@lumen.example")
+    assert await contracts.run_job("announce_bound_grants") == 0
+    signed_in = await contracts.get(f"/v1/partners/{partner_id}", email="ada@lumen.example")
+
+    assert signed_in.status_code == 200
+    assert await contracts.run_job("announce_bound_grants") == 1
+    assert await contracts.run_job("announce_bound_grants") == 0
+    facts = [e for e in await contracts.published(AccessChanged) if str(e.grant_id) == grant_id]
+    assert [(e.version, e.email, e.subject) for e in facts] == [
+        (1, "ada@lumen.example", None),
+        (2, "ada@lumen.example", "sub-ada@lumen.example"),
+    ]
+    again = await contracts.post(f"/v1/partners/{partner_id}/admins", ADA)
+    assert again.status_code == 409
+
+
 async def test_a_team_member_who_leaves_is_taken_off_its_partners(contracts: Running) -> None:
     member = await contracts.post(
         "/v1/grants",

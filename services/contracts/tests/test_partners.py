@@ -198,6 +198,6 @@ async def test_who_did_what_is_on_record(contracts: Running) -> None:
     )
 
     assert record == [
-        {"actor": f"user:{ADMIN}", "action": "partner.made"},
-        {"actor": f"user:{ADMIN}", "action": "partner.changed"},
+        {"actor": f"user:sub-{ADMIN}", "action": "partner.made"},
+        {"actor": f"user:sub-{ADMIN}", "action": "partner.changed"},
     ]

@@ -81,7 +81,7 @@ async def test_opening_the_link_changes_nothing_and_its_button_approves_once(wor
     assert (first.status_code, second.status_code) == (200, 409)
     now = await world.enrollment(made)
     assert (now["state"], now["step"]["waiting_for"]) == ("approved", "credits.charged")
-    assert re.fullmatch(rf"link:[0-9a-f-]+, sent to {MANAGER}", now["history"][-1]["by"])
+    assert re.fullmatch("link:[0-9a-f-]+", now["history"][-1]["by"])
     (fact,) = await world.running.published(EnrollmentApproved)
     assert re.fullmatch("link:[0-9a-f-]+", fact.approved_by)  # addresses of people stay out of events
     await world.charged(made)

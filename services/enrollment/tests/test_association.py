@@ -32,7 +32,7 @@ async def test_an_association_is_approved_by_itself_and_confirmed_by_the_charge(
     now = await world.enrollment(made)
     assert (now["state"], now["step"]["waiting_for"], now["version"]) == ("confirmed", "completion", 2)
     assert [(entry["state"], entry["by"]) for entry in now["history"]] == [
-        ("approved", f"user:{PARTNER_ADMIN}"),
+        ("approved", f"user:sub-{PARTNER_ADMIN}"),
         ("confirmed", "service:billing"),
     ]
     (confirmed,) = await world.running.published(EnrollmentConfirmed)

@@ -28,7 +28,7 @@ class AccessGrant(Base):
     customer_id: Mapped[UUID | None]
     supplier_id: Mapped[UUID | None]
     holder: Mapped[str]
-    """What identifies the holder: the address in lower case, or issuer and subject."""
+    """To whom it was given: the address in lower case, or issuer and subject. It stays when an address is bound."""
     email: Mapped[str | None]
     name: Mapped[str | None]
     issuer: Mapped[str | None]

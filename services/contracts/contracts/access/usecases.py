@@ -14,7 +14,7 @@ from contracts.customers.usecases import customer_of
 from contracts.partners.rules import Kind, TeamMember
 from contracts.partners.usecases import active_partner, release_responsible
 from kit import audit, mail, outbox
-from kit.auth import Caller, Grant, Role, keep_grants
+from kit.auth import Caller, Grant, Role, grants, keep_grants
 from kit.db import Session, upsert_newer
 from kit.problems import Refused
 from schemas.access import AccessChanged
@@ -131,6 +131,27 @@ async def revoke_access(db: Session, grant_id: UUID, *, caller: Caller, now: dat
     if grant.status == Status.ACTIVE:
         await _revoke(db, grant, caller.actor, now)
         await release_responsible(db, grant.id, actor=caller.actor, now=now)
+
+
+async def bind_access(db: Session, now: datetime) -> int:
+    """Announce whose a grant is that was given to an address, once somebody has signed in by it; how many.
+
+    Every service binds its own copy at the first sign-in there; from here on the same holds for all of them.
+    """
+    bound = (
+        select(AccessGrant, grants.c.issuer, grants.c.subject)
+        .join(grants, grants.c.grant_id == AccessGrant.id)
+        .where(AccessGrant.subject.is_(None), AccessGrant.status == Status.ACTIVE, grants.c.subject.is_not(None))
+        .order_by(AccessGrant.id)
+        .limit(500)
+        .with_for_update(of=AccessGrant)
+    )
+    rows = (await db.execute(bound)).all()
+    for grant, issuer, subject in rows:
+        grant.issuer, grant.subject = issuer, subject
+        grant.version += 1
+        await _announce(db, grant, "access.bound", f"user:{subject}", now)
+    return len(rows)
 
 
 async def revoke_partners_admins(db: Session, partner_id: UUID, *, actor: str, now: datetime) -> int:
