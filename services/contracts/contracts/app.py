@@ -17,7 +17,16 @@ from contracts.partners.http import router as partners
 from contracts.services.http import router as services
 from contracts.services.jobs import renew_terms
 from contracts.settings import Settings
-from kit import Service
+from contracts.terminations.http import router as terminations
+from contracts.terminations.jobs import (
+    alert_finance,
+    end_ported_services,
+    end_services,
+    expire_asked_terminations,
+    remind_of_terminations,
+)
+from contracts.terminations.pages import PURPOSES as TERMINATION_PAGES
+from kit import Service, links
 from kit.auth import on_access_changed
 from kit.cli import command_line
 from kit.testclock import on_clock_changed
@@ -53,7 +62,16 @@ service = Service(
         contract.ContractTerminated,
     ],
     consumers=[on_access_changed, on_clock_changed, on_people_changed, on_suppliers_changed],
-    routers=[partners, access, customers, attention, clocks, services],
+    routers=[
+        partners,
+        access,
+        customers,
+        attention,
+        clocks,
+        services,
+        terminations,
+        links.router(TERMINATION_PAGES),
+    ],
     jobs=[
         announce_bound,
         end_trials_that_are_over,
@@ -61,7 +79,22 @@ service = Service(
         renew_subscriptions_that_run_on,
         wake_snoozed_items,
         renew_terms,
+        remind_of_terminations,
+        expire_asked_terminations,
+        alert_finance,
+        end_services,
+        end_ported_services,
     ],
+    gauges={
+        "contracts_terminations_due": (
+            "Services whose last day is over and that have not ended yet",
+            "select count(*) from terminations where ends_at <= now()",
+        ),
+        "contracts_terminations_overdue": (
+            "Early terminations for which finance is late",
+            "select count(*) from terminations where finance_due_at <= now()",
+        ),
+    },
     partner_of_customer=partner_of_customer,
 )
 

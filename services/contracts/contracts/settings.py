@@ -16,3 +16,5 @@ class Settings(ServiceSettings):
 
     sign_in_url: str = "http://localhost:8100"
     """Where people sign in; stands in invitations."""
+    finance_email: str | None = None
+    """Where finance is told of early terminations; without one, where the platform receives mail."""

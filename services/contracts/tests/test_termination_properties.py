@@ -238,7 +238,7 @@ def test_the_default_is_the_formula_rounded_once(case: tuple[Service, date, date
 
     quoted = quote(service, last_day, regular, paid)
 
-    fees = sum(line.amount for line in quoted.lines if line.kind == "fees")
+    fees = sum(line.amount for line in quoted.lines if line.kind == "remaining_fees")
     assert fees == half_up(remaining * service.rule.percentage_bp / WHOLE)
     assert sum(line.amount for line in quoted.lines if line.kind == "one_off") == service.one_off_open
 
@@ -249,7 +249,11 @@ def test_the_same_one_off_and_paid_lines_stand_in_every_rule(case: tuple[Service
     service, *where = case
 
     def others(rule: Rule) -> list[object]:
-        return [line for line in quote(replace(service, rule=rule), *where).lines if line.kind in ("one_off", "paid")]
+        return [
+            line
+            for line in quote(replace(service, rule=rule), *where).lines
+            if line.kind in ("one_off", "already_paid")
+        ]
 
     assert others(service.rule) == others(Rule())
 
@@ -258,7 +262,7 @@ def test_the_same_one_off_and_paid_lines_stand_in_every_rule(case: tuple[Service
 @given(leaving())
 def test_what_is_paid_is_never_set_off_beyond_its_own_days(case: tuple[Service, date, date, list[Paid]]) -> None:
     _, last_day, regular, paid = case
-    by_invoice = {line.invoice_id: -line.amount for line in quote(*case).lines if line.kind == "paid"}
+    by_invoice = {line.invoice_id: -line.amount for line in quote(*case).lines if line.kind == "already_paid"}
 
     assert all(0 <= by_invoice.get(p.invoice_id, 0) <= p.net for p in paid)
     assert all(

@@ -119,7 +119,7 @@ class Line:
     """A line of a quote; the lines of a quote add up to its sum."""
 
     kind: str
-    """`fees`, `flat`, `benefits`, `cap`, `one_off`, `paid`, `adjustment` or `none`."""
+    """`remaining_fees`, `flat`, `benefits`, `cap`, `one_off`, `already_paid`, `adjustment` or `none`."""
     amount: int
     first: date | None = None
     last: date | None = None
@@ -197,7 +197,7 @@ def _price(service: Service, last_day: date, first: date, regular: date) -> list
         case Kind.DAYS:
             days = (regular - last_day).days
             amount = half_up(Fraction(service.fee * 12 * days * share, DAYS_A_YEAR * WHOLE))
-            return [Line("fees", amount, first, regular, days, DAYS_A_YEAR, share)]
+            return [Line("remaining_fees", amount, first, regular, days, DAYS_A_YEAR, share)]
         case Kind.WHOLE_MONTHS:
             parts = [_Part(m, m.days, Fraction(service.fee)) for m in months]
     fees = _fees(parts, share, first, regular)
@@ -218,7 +218,9 @@ def _fees(parts: Sequence[_Part], share_bp: int, first: date, last: date) -> lis
         so_far.append(so_far[-1] + part.amount * share_bp / WHOLE)
     amounts = [half_up(after) - half_up(before) for before, after in pairwise(so_far)]
     return [
-        Line("fees", amount, max(p.month.first, first), min(p.month.last, last), p.days, p.month.days, share_bp)
+        Line(
+            "remaining_fees", amount, max(p.month.first, first), min(p.month.last, last), p.days, p.month.days, share_bp
+        )
         for p, amount in zip(parts, amounts, strict=True)
     ]
 
@@ -245,7 +247,9 @@ def _set_off(paid: Iterable[Paid], first: date, last: date) -> list[Line]:
         share = half_up(Fraction(invoice.net * days, invoice.period.days))
         if share:
             within = max(invoice.first, first), min(invoice.last, last)
-            lines.append(Line("paid", -share, *within, days, invoice.period.days, invoice_id=invoice.invoice_id))
+            lines.append(
+                Line("already_paid", -share, *within, days, invoice.period.days, invoice_id=invoice.invoice_id)
+            )
     return lines
 
 

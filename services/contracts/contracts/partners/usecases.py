@@ -62,6 +62,11 @@ async def active_partner(db: Session, partner_id: UUID, *, field: str | None = N
     return partner
 
 
+async def partner_named(db: Session, partner_id: UUID) -> Partner | None:
+    """A partner within the transaction's reach, for other features: open or closed, and not locked."""
+    return await db.get(Partner, partner_id)
+
+
 async def make_partner(db: Session, terms: PartnerTerms, *, actor: str, now: datetime) -> Partner:
     """Enter a new partner; billing opens its wallet on the announcement, where it has one."""
     partner = Partner(created_at=now, version=1)

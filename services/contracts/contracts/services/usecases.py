@@ -292,31 +292,45 @@ async def set_last_day(db: Session, contract: ServiceContract, last_day: date | 
         await audit.record(db, actor, "contract.last_day_set", subject=f"contract/{contract.id}", detail=detail)
 
 
-async def end_contract(db: Session, contract: ServiceContract, last_day: date, *, actor: str, now: datetime) -> None:
-    """End a locked contract after its last day; its numbers stop with it. Ended already, nothing changes.
-
-    Announces `subscription.ended` for a subscription; `contract.terminated` is the termination's.
+_END = text(
     """
-    if contract.state == State.ENDED:
+    with over as (
+        select * from unnest(cast(:ids as uuid[]), cast(:days as date[]), cast(:ats as timestamptz[]))
+            as o (id, last_day, at)),
+    ended as (
+        update service_contracts c set state = 'ended', last_day = over.last_day, version = c.version + 1,
+            term_ends_on = null, renews_at = null
+        from over where c.id = over.id and c.state = 'active'
+        returning c.id, c.version, c.kind, c.customer_id, c.partner_id, over.last_day, over.at),
+    numbers as (
+        update contract_numbers n set until = greatest(n.since, ended.last_day)
+        from ended where n.contract_id = ended.id and n.until is null),
+    audited as (
+        insert into audit (actor, action, subject, detail)
+        select :actor, 'contract.ended', 'contract/' || id, jsonb_build_object('last_day', last_day) from ended)
+    select * from ended where kind = 'subscription' order by id
+    """
+)
+
+
+async def end_contracts(db: Session, over: Mapping[UUID, tuple[date, datetime]], *, actor: str) -> None:
+    """End contracts after their last days, at their tenants' times; their numbers stop with them.
+
+    One statement however many; those that ended already stay as they are. Announces `subscription.ended` for
+    subscriptions; `contract.terminated` is the termination's.
+    """
+    if not over:
         return
-    contract.state = State.ENDED
-    contract.last_day = last_day
-    contract.version += 1
-    await db.execute(
-        text("update contract_numbers set until = greatest(since, :day) where contract_id = :id and until is null"),
-        {"day": last_day, "id": contract.id},
-    )
-    if contract.kind == Kind.SUBSCRIPTION:
+    days, ats = [day for day, _ in over.values()], [at for _, at in over.values()]
+    for ended in await db.execute(_END, {"ids": list(over), "days": days, "ats": ats, "actor": actor}):
         outbox.add(
             db,
             SubscriptionEnded(
-                contract_id=contract.id,
-                version=contract.version,
-                at=now,
-                customer_id=contract.customer_id,
-                partner_id=contract.partner_id,
-                last_day=last_day,
+                contract_id=ended.id,
+                version=ended.version,
+                at=ended.at,
+                customer_id=ended.customer_id,
+                partner_id=ended.partner_id,
+                last_day=ended.last_day,
             ),
         )
-    detail = {"last_day": str(last_day)}
-    await audit.record(db, actor, "contract.ended", subject=f"contract/{contract.id}", detail=detail)

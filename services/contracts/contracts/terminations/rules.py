@@ -17,6 +17,7 @@ FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2100, 12, 31)
 ANSWER_DAYS = 14
 """For how long a customer may answer a mail (CON-10), and a proposal is valid (CON-11)."""
 REMIND_AFTER_DAYS = (3, 7, 12)
+REMIND_AT = time(8)
 PROPOSE_WORKING_DAYS = 3
 SATURDAY = 5
 
@@ -82,13 +83,13 @@ class Term:
         return months_after(given_on, self.notice_months) + timedelta(days=self.notice_days)
 
 
-def regular_end(term: Term, given_on: date) -> date:
+def regular_end(term: Term, given_on: date, not_before: date = date.min) -> date:
     """The last day of service, when notice is given on a day: the first end of a term that leaves the notice.
 
     A contract that runs on without a term ends with its first term; after that when the notice runs out, at the
-    end of that month or on that day. No contract ends before its first day.
+    end of that month or on that day. No contract ends before its first day, nor `not_before`: that end went by.
     """
-    earliest = max(term.notice_runs_out(given_on), term.starts_on)
+    earliest = max(term.notice_runs_out(given_on), term.starts_on, not_before)
     if term.initial_months and term.end(0) >= earliest:
         return term.end(0)
     if term.renewal_months is None:
@@ -136,11 +137,11 @@ def billing_months(starts_on: date, first: date, last: date) -> Iterator[Month]:
 class Reason(StrEnum):
     """Why a service is ended; `force_majeure` goes to finance with a draft of zero."""
 
-    NOT_USED = "not_used"
-    TOO_EXPENSIVE = "too_expensive"
-    SWITCHED = "switched"
-    DISSATISFIED = "dissatisfied"
-    BUSINESS_ENDED = "business_ended"
+    MOVING = "moving"
+    COMPETITOR = "competitor"
+    COST = "cost"
+    NOT_NEEDED = "not_needed"
+    BANKRUPTCY = "bankruptcy"
     FORCE_MAJEURE = "force_majeure"
     OTHER = "other"
 
@@ -188,6 +189,14 @@ def propose_until(requested_on: date) -> date:
 def reminders_due(asked_on: date, today: date) -> int:
     """How many reminders should have been sent by now."""
     return sum(today >= asked_on + timedelta(days=days) for days in REMIND_AFTER_DAYS)
+
+
+def reminder_at(asked_on: date, sent: int, zone: str) -> datetime | None:
+    """When the next reminder goes out, in the morning of its day; None after the last one."""
+    if sent >= len(REMIND_AFTER_DAYS):
+        return None
+    day = asked_on + timedelta(days=REMIND_AFTER_DAYS[sent])
+    return datetime.combine(day, REMIND_AT, ZoneInfo(zone)).astimezone(UTC)
 
 
 # -- states -----------------------------------------------------------------------------------------------
