@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from kit.migrations import open_table, refuse_waiting_for_locks, roles, secure
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 TENANTS = {"partner": "partner_id", "customer": "customer_id"}
 
