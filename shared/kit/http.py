@@ -532,14 +532,16 @@ async def _unavailable(request: Request, error: Any) -> Response:
 
 
 TENANT_HEADER = "Tandem-Tenant"
-LOCK_NOT_AVAILABLE = "55P03"
+PASSING = ("08", "53", "57", "58", "25006", "40001", "40P01", "55P03")
+"""SQLSTATEs, or classes of them, that pass by themselves or when somebody mends the server: connection, resources,
+shutdown, its disk; read-only while it recovers; serialization, a dead-lock, a row that others hold for too long."""
 
 
 async def _unstorable(request: Request, error: Any) -> Response:
-    """What no column can hold: text with a NUL, a number out of range; or a row that others hold for too long.
+    """What no column can hold: text with a NUL, a number out of range; or a server that cannot do it now.
     Else a driver's word is a failure of ours."""
     state = getattr(error.orig, "sqlstate", None)
-    if state == LOCK_NOT_AVAILABLE:
+    if state and state.startswith(PASSING):
         return await _unavailable(request, error)
     if state in ("22021", "22P05"):
         wrong = {"field": "", "rule": "nul_character", "remedy": "Remove the NUL character."}

@@ -271,7 +271,7 @@ class Service:
                 "role": self.role,
                 "relay_leads": bool(self.relay and self.relay.leads),
                 "partitions_assigned": len(consumer.assignment()) if consumer else 0,
-                "listens": self.listens if consumer else [],
+                "listens": self.listens,  # whichever of its processes does
                 "topics_missing": consumer.missing if consumer else [],
                 "kafka": [part.trouble for part in (self.relay, consumer) if part and part.trouble],
             }

@@ -10,6 +10,7 @@ import pytest
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel
 from sqlalchemy import func, select, text, update
+from sqlalchemy.event import listen
 from starlette.requests import Request
 
 from kit.auth import Role
@@ -461,6 +462,20 @@ async def test_a_request_that_waits_too_long_for_a_row_is_told_to_come_again(url
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
     assert answer.headers["retry-after"] == "1"
     assert waits == "0"
+
+
+async def test_a_server_that_only_reads_while_it_recovers_is_asked_again_later(urls: Urls) -> None:  # noqa: F811
+    async with sample(urls, router) as service:
+        token = await service.grant(Role.PARTNER_ADMIN, ("partner", PARTNER), "rita@a.example")
+        listen(
+            service.database.api_engine.sync_engine,
+            "begin",
+            lambda connection: connection.exec_driver_sql("set transaction read only"),
+        )
+        async with service.client(token) as rita:
+            answer = await rita.post("/v1/notes", json={"body": "x"}, headers={"Idempotency-Key": "only-reads"})
+
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
 
 
 async def test_a_route_that_nobody_would_commit_is_a_loud_mistake(urls: Urls) -> None:  # noqa: F811
