@@ -5,6 +5,7 @@ from contracts.access.http import router as access
 from contracts.access.jobs import announce_bound
 from contracts.attention.http import router as attention
 from contracts.attention.jobs import wake_snoozed_items
+from contracts.buyouts.consumers import on_invoices
 from contracts.clocks import router as clocks
 from contracts.customers.http import router as customers
 from contracts.customers.jobs import (
@@ -61,7 +62,7 @@ service = Service(
         contract.TerminationScheduled,
         contract.ContractTerminated,
     ],
-    consumers=[on_access_changed, on_clock_changed, on_people_changed, on_suppliers_changed],
+    consumers=[on_access_changed, on_clock_changed, on_people_changed, on_suppliers_changed, on_invoices],
     routers=[
         partners,
         access,

@@ -16,6 +16,8 @@ from schemas.contract import (
     TerminationRequested,
     TerminationScheduled,
 )
+from schemas.event import uuid7
+from schemas.invoice import InvoiceCredited, InvoiceIssued, InvoicePaid
 from services.contracts.tests.leaving import CUSTOMER, FINANCE, PARTNER, SECOND, Leaving, links_in
 
 PLATFORM = "platform@tandem.example"
@@ -641,3 +643,105 @@ async def test_the_documents_are_pdfs_in_the_readers_language(leaving: Leaving) 
         assert answer.headers["content-type"] == "application/pdf"
         assert b"35000" in answer.content
     assert b"Berekening" in quote.content
+
+
+# -- what is paid, and who has something to do ------------------------------------------------------------
+
+
+def invoice(contract: str, leaving: Leaving, kind: type[Any] = InvoiceIssued, **more: Any) -> Any:
+    """A fact of billing about an invoice of 100.00 for September, or as said."""
+    said = {
+        "version": 1,
+        "invoice_id": uuid7(),
+        "number": "2026-1",
+        "matter": "fees",
+        "customer_id": leaving.customer_id,
+        "contract_id": contract,
+        "period_from": "2026-09-01",
+        "period_to": "2026-09-30",
+        **{name: {"amount": amount, "currency": "EUR"} for name, amount in (("net", 10_000), ("vat", 0), ("gross", 0))},
+    }
+    own: dict[Any, dict[str, Any]] = {
+        InvoiceIssued: {"issued_on": "2026-09-01", "due_on": "2026-10-01"},
+        InvoicePaid: {"paid": {"amount": 10_000, "currency": "EUR"}, "paid_on": "2026-09-03"},
+        InvoiceCredited: {"issued_on": "2026-09-05"},
+    }
+    return kind(**{**said, **own[kind], **more})
+
+
+async def test_what_is_paid_for_the_remaining_days_is_set_off_once_whatever_comes_first_or_twice(
+    leaving: Leaving,
+) -> None:
+    contract = await leaving.service()
+    paid, unpaid = uuid7(), uuid7()
+    facts = [
+        invoice(contract, leaving, InvoicePaid, invoice_id=paid),
+        invoice(contract, leaving, InvoiceIssued, invoice_id=paid),
+        invoice(contract, leaving, InvoiceIssued, invoice_id=unpaid, period_from="2026-10-01", period_to="2026-10-31"),
+        invoice(
+            contract,
+            leaving,
+            InvoiceCredited,
+            credited_invoice_id=paid,
+            net={"amount": 4_000, "currency": "EUR"},
+        ),
+        invoice(contract, leaving, InvoicePaid, matter="buyout"),
+        invoice(contract, leaving, InvoicePaid, payer="partner", partner_id=leaving.partner_id),
+    ]
+    await leaving.running.deliver(*facts)
+    await leaving.running.empty_inbox()
+    await leaving.running.deliver(*facts)
+    (termination,) = await leaving.requested((contract, "2026-09-15"))
+    await leaving.act(termination, "proposals")
+    await leaving.press((await leaving.links())[0], "accept")
+
+    [bought] = await leaving.running.published(BuyoutAccepted)
+    # Half of September is left of what was paid and not credited: 3,000 of 6,000.
+    assert [(s.invoice_id, s.amount.amount, str(s.period_from)) for s in bought.set_off] == [
+        (paid, 3_000, "2026-09-16")
+    ]
+    assert bought.amount.amount == 35_000 - 3_000
+
+
+async def test_one_off_costs_are_open_until_they_are_invoiced(leaving: Leaving) -> None:
+    contract = await leaving.service(one_off=[{"label": "Installation", "amount": 25_000}])
+    path = f"/v1/termination-quotes/{contract}"
+
+    before = await leaving.running.get(path, email=PARTNER, wish_date="2026-11-30")
+    fact = invoice(contract, leaving, matter="one_off", period_from=None, period_to=None,
+                   net={"amount": 20_000, "currency": "EUR"})  # fmt: skip
+    await leaving.running.deliver(fact)
+    await leaving.running.empty_inbox()
+    await leaving.running.deliver(fact)
+    after = await leaving.running.get(path, email=PARTNER, wish_date="2026-11-30")
+
+    assert (before.json()["quote"]["total"], after.json()["quote"]["total"]) == (35_000, 15_000)
+
+
+async def test_whoever_is_waited_for_has_it_on_the_attention_list_until_it_is_done(leaving: Leaving) -> None:
+    async def lists() -> list[list[str]]:
+        found = []
+        for email in (CUSTOMER, FINANCE, PARTNER):
+            items = (await leaving.running.get("/v1/attention", email=email)).json()["items"]
+            found.append([item["kind"] for item in items if item["kind"].startswith("termination")])
+        return found
+
+    contract = await leaving.service()
+    wish = await leaving.running.post("/v1/termination-wishes", {"contract_ids": [contract]}, email=CUSTOMER)
+    seen = [await lists()]
+    (termination,) = await leaving.requested((contract, "2026-09-15"), wish_id=wish.json()["wish_id"])
+    seen.append(await lists())
+    await leaving.act(termination, "proposals")
+    seen.append(await lists())
+    await leaving.press((await leaving.links())[0], "decline")
+    seen.append(await lists())
+    await leaving.press((await leaving.links())[0], "approve")
+    seen.append(await lists())
+
+    assert seen == [
+        [[], [], ["termination_wished"]],
+        [[], ["termination_with_finance"], []],
+        [["termination_asked"], [], []],
+        [["termination_asked"], [], []],
+        [[], [], []],
+    ]

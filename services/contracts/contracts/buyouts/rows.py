@@ -10,14 +10,16 @@ from kit.db import Base
 
 
 class ContractInvoice(Base):
-    """What billing said of an invoice or a credit note for a period of a contract."""
+    """What billing said of an invoice or a credit note for a contract."""
 
     __tablename__ = "contract_invoices"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     contract_id: Mapped[UUID]
-    period_from: Mapped[date]
-    period_to: Mapped[date]
+    matter: Mapped[str]
+    """`fees`, of the days of a period, or `one_off`."""
+    period_from: Mapped[date | None]
+    period_to: Mapped[date | None]
     """Both days included."""
     net: Mapped[int] = mapped_column(BigInteger)
     paid: Mapped[bool]

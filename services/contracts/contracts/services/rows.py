@@ -60,7 +60,7 @@ class ServiceContract(Base):
     currency: Mapped[str]
     monthly_fee: Mapped[int] = mapped_column(BigInteger)
     one_off_open: Mapped[int] = mapped_column(BigInteger)
-    """One-off costs that are not paid yet, in the minor unit (CON-11)."""
+    """One-off costs that are not invoiced yet, in the minor unit (CON-11)."""
     starts_on: Mapped[date]
     anchor_day: Mapped[int]
     """Day of the month on which billing months begin; kept apart, since clipped dates forget it."""

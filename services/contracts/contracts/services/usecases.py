@@ -292,6 +292,23 @@ async def set_last_day(db: Session, contract: ServiceContract, last_day: date | 
         await audit.record(db, actor, "contract.last_day_set", subject=f"contract/{contract.id}", detail=detail)
 
 
+_COUNT_ONE_OFF = text(
+    """
+    update service_contracts c set one_off_open = greatest(0, agreed.amount - i.invoiced)
+    from unnest(cast(:ids as uuid[]), cast(:invoiced as bigint[])) as i (id, invoiced),
+        lateral (
+            select coalesce(sum(cast(cost ->> 'amount' as bigint)), 0) as amount
+            from service_contracts s, jsonb_array_elements(s.terms -> 'one_off') as cost where s.id = i.id) as agreed
+    where c.id = i.id
+    """
+)
+
+
+async def count_one_off(db: Session, invoiced: Mapping[UUID, int]) -> None:
+    """Take what is invoiced, in all, of the costs that come once off what is open of them."""
+    await db.execute(_COUNT_ONE_OFF, {"ids": list(invoiced), "invoiced": list(invoiced.values())})
+
+
 _END = text(
     """
     with over as (

@@ -19,6 +19,7 @@ from contracts.terminations.moves import (
     locked,
     record,
     schedule,
+    unasked,
 )
 from contracts.terminations.parties import parties_of
 from contracts.terminations.rows import Proposal, Termination
@@ -125,6 +126,7 @@ async def approve_withdrawal(db: Session, t: Termination, actor: str, now: datet
 
 async def decline_withdrawal(db: Session, t: Termination, actor: str, now: datetime, why: str) -> None:
     """The customer says no, or nothing: the agreed end stands."""
+    await unasked(db, t, actor, now)
     t.version += 1
     t.ask_expires_at = t.remind_at = None
     await record(db, t, f"withdrawal_{why}", actor, now)
@@ -248,6 +250,6 @@ async def withdraw(db: Session, t: Termination, actor: str, now: datetime, note:
         return  # asked already
     t.version += 1
     today = local_day(now, t.time_zone)
-    asks(t, "withdrawal", now, answer_until(today, t.last_day))
+    await asks(db, t, "withdrawal", now, answer_until(today, t.last_day))
     await record(db, t, "withdrawal_asked", actor, now, note=note)
     await letters.ask_withdrawal(db, t, parties)

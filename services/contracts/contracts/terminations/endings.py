@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, func, select, text
 
+from contracts.attention.usecases import Resolution, resolve_items
 from contracts.customers.usecases import end_subscriptions
 from contracts.services.usecases import end_contracts
 from contracts.terminations.answers import CLOCK
@@ -31,6 +32,8 @@ _COLUMNS = (
     Termination.last_day,
     Termination.reason,
     Termination.early,
+    Termination.ask_id,
+    Termination.ask_expires_at,
 )
 _TENANT: dict[str, Any] = {"partner": Termination.partner_id, "customer": Termination.customer_id}
 
@@ -127,6 +130,9 @@ async def _end(db: Session, rows: Sequence[Row[Any]], days: Mapping[UUID, date],
 
 async def _move(db: Session, rows: Sequence[Row[Any]], state: State, days: Mapping[UUID, date]) -> None:
     if rows:
+        # A withdrawal that nobody answered until the end is no longer asked.
+        asked = [Resolution(f"termination_asked/{row.ask_id}", "customer") for row in rows if row.ask_expires_at]
+        await resolve_items(db, asked, by=CLOCK, now=rows[0].at)
         moved = {"ids": [r.id for r in rows], "days": [days[r.id] for r in rows], "ats": [r.at for r in rows]}
         await db.execute(_MOVE, {**moved, "state": state.value, "over": state is State.ENDED, "actor": CLOCK})
 

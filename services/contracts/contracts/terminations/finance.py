@@ -87,8 +87,8 @@ async def propose(db: Session, t: Termination, offer: Offer, *, actor: str, now:
         raise WishTooNear(str(last_day), field="last_day", earliest=today + timedelta(days=1))
     quote = await _offered(db, t, offer, last_day)
     proposal = await _frozen(db, t, quote, offer, valid_until, actor=actor, now=now)
-    put(t, State.PROPOSED, now)
-    asks(t, "proposal", now, valid_until)
+    await put(db, t, State.PROPOSED, actor, now)
+    await asks(db, t, "proposal", now, valid_until)
     outbox.add(
         db,
         BuyoutProposed(
@@ -184,9 +184,9 @@ async def take_over(db: Session, t: Termination, reason: str, *, actor: str, now
         raise NotWaiting(state=t.state)
     replaced = update(Proposal).where(Proposal.termination_id == t.id, Proposal.state == "open")
     await db.execute(replaced.values(state="replaced", decided_at=now, decided_by=actor))
-    put(t, State.BY_HAND, now)
+    await put(db, t, State.BY_HAND, actor, now)
     t.handled_by = actor
-    until = waits_for_finance(t, now)
+    until = await waits_for_finance(db, t, now)
     await record(db, t, "taken_over", actor, now, note=reason, until=str(until))
 
 

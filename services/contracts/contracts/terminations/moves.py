@@ -4,19 +4,20 @@ A termination is moved under its lock. Locks are taken in one order everywhere: 
 contracts. Nothing here ends a link: a page asks the termination, which says that it was decided or asked anew.
 """
 
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, insert, select
 
+from contracts.attention.usecases import Item, Resolution, open_item, resolve_items
 from contracts.buyouts.rules import Quote, as_stored, fingerprint
 from contracts.buyouts.usecases import drawn, paid_for, term_of
 from contracts.customers.usecases import plan_ends
 from contracts.services.usecases import lock_contracts, set_last_day
 from contracts.terminations import letters
-from contracts.terminations.parties import Parties, parties_of
+from contracts.terminations.parties import Parties
 from contracts.terminations.rows import Proposal, Step, Termination
 from contracts.terminations.rules import (
     AGREED,
@@ -68,23 +69,28 @@ async def record(db: Session, t: Termination, step: str, actor: str, now: dateti
     await audit.record(db, actor, f"termination.{step}", subject=f"termination/{t.id}", detail=told)
 
 
-def put(t: Termination, state: State, now: datetime) -> None:
+async def put(db: Session, t: Termination, state: State, actor: str, now: datetime) -> None:
     """Into another state; whoever was waited for is not any more."""
+    await unasked(db, t, actor, now)
     t.state = state
     t.version += 1
     t.waiting_since = now
     t.ask_expires_at = t.remind_at = t.finance_due_at = t.ends_at = None
 
 
-def waits_for_finance(t: Termination, now: datetime) -> date:
+async def waits_for_finance(db: Session, t: Termination, now: datetime) -> date:
     """Finance has three working days from now; returns the last of them."""
     until = propose_until(local_day(now, t.time_zone))
     t.finance_due_at = end_of_day(until, t.time_zone)
     t.finance_alerted = 0
+    item = _item(t, "termination_with_finance", _with_finance(t), "propose_buyout", "platform")
+    await open_item(db, replace(item, due_at=t.finance_due_at), now=now)
     return until
 
 
-def asks(t: Termination, kind: str, now: datetime, until: date, *, group: UUID | None = None) -> None:
+async def asks(
+    db: Session, t: Termination, kind: str, now: datetime, until: date, *, group: UUID | None = None
+) -> None:
     """The customer is asked by a new mail, and may answer until the end of a day."""
     t.ask_id = uuid7()
     t.ask_kind = kind
@@ -93,6 +99,29 @@ def asks(t: Termination, kind: str, now: datetime, until: date, *, group: UUID |
     t.reminders = 0
     t.ask_expires_at = end_of_day(until, t.time_zone)
     t.remind_at = reminder_at(t.asked_on, 0, t.time_zone)
+    item = _item(t, "termination_asked", _asked(t), "answer_by_the_mails_link", "customer")
+    await open_item(db, replace(item, due_at=t.ask_expires_at), now=now)
+
+
+async def unasked(db: Session, t: Termination, actor: str, now: datetime) -> None:
+    """Nobody's list waits for the step that was due."""
+    done = [Resolution(_asked(t), "customer")] if t.ask_expires_at else []
+    if t.finance_due_at:
+        done.append(Resolution(_with_finance(t), "platform"))
+    await resolve_items(db, done, by=actor, now=now)
+
+
+def _asked(t: Termination) -> str:
+    return f"termination_asked/{t.ask_id}"
+
+
+def _with_finance(t: Termination) -> str:
+    return f"termination_with_finance/{t.id}/{t.finance_due_at}"
+
+
+def _item(t: Termination, kind: str, key: str, action: str, audience: str) -> Item:
+    detail = {"termination_id": str(t.id), "last_day": str(t.last_day), "for": t.ask_kind}
+    return Item(kind, key, t.label, action, None, t.partner_id, t.customer_id, audience, detail)
 
 
 def check_open(t: Termination, kind: str, state: State, now: datetime) -> None:
@@ -112,7 +141,7 @@ async def schedule(
     db: Session, t: Termination, actor: str, now: datetime, parties: Parties, accepted: Proposal | None = None
 ) -> None:
     """Everyone agreed: fix the last day, tell all three (CON-12). `accepted` is the proposal that was, if any."""
-    put(t, State.SCHEDULED, now)
+    await put(db, t, State.SCHEDULED, actor, now)
     t.agreed_at, t.agreed_by = now, actor
     t.agreed_hash = fingerprint(t.id, t.quote)
     t.ends_at = end_of_day(t.last_day, t.time_zone)
@@ -143,7 +172,7 @@ async def close(
     bought_out = was_agreed and proposal is not None and proposal.state == "accepted"
     if proposal is not None and proposal.state == "open":
         decide(proposal, "withdrawn", actor, now)
-    put(t, State.CLOSED, now)
+    await put(db, t, State.CLOSED, actor, now)
     t.closed_reason, t.over_at = why, now
     if was_agreed:
         contract = (await lock_contracts(db, [t.contract_id]))[t.contract_id]
@@ -165,12 +194,7 @@ async def ask_regular(db: Session, t: Termination, actor: str, now: datetime, pa
     t.regular_end = regular_end(term_of(contract.terms, contract.starts_on), t.requested_on, not_before=today)
     t.last_day, t.early = t.regular_end, False
     t.quote_stored = as_stored(Quote(t.last_day, t.regular_end, t.currency, ()))
-    put(t, State.REQUESTED, now)
-    asks(t, "approval", now, answer_until(today, t.last_day))
+    await put(db, t, State.REQUESTED, actor, now)
+    await asks(db, t, "approval", now, answer_until(today, t.last_day))
     await record(db, t, "asked", actor, now, last_day=str(t.last_day))
     await letters.ask_approval(db, [t], parties)
-
-
-async def parties_for(db: Session, terminations: Sequence[Termination]) -> Mapping[UUID, Parties]:
-    """Who is concerned, by customer."""
-    return {customer_id: await parties_of(db, customer_id) for customer_id in {t.customer_id for t in terminations}}

@@ -6,8 +6,9 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, false, not_, select
+from sqlalchemy import Select, and_, not_, select
 
+from contracts.attention.usecases import Item, open_item, resolve_item
 from contracts.buyouts.rules import Quote, as_stored, free_of_charge
 from contracts.buyouts.usecases import drawn, paid_for, term_of
 from contracts.customers.usecases import customer_of, find_customer
@@ -33,9 +34,11 @@ from contracts.terminations.rules import (
     State,
     answer_until,
     check_wish,
+    end_of_day,
     is_early,
     local_day,
     regular_end,
+    working_days_after,
 )
 from contracts.terminations.words import words_in, written
 from kit import outbox
@@ -217,7 +220,7 @@ async def request(db: Session, wish: NewRequest, *, caller: Caller, now: datetim
     requested_at, requested_by = now, caller.actor
     request_id = uuid7()
     if wish.wish_id:
-        own = await _submitted(db, wish, request_id)
+        own = await _submitted(db, wish, request_id, caller.actor, now)
         requested_at, requested_by = own.asked_at, own.asked_by
     parties = await parties_of(db, customer.id)
     if not parties.customer.addresses:
@@ -246,11 +249,12 @@ async def request(db: Session, wish: NewRequest, *, caller: Caller, now: datetim
     return made
 
 
-async def _submitted(db: Session, wish: NewRequest, request_id: UUID) -> TerminationWish:
+async def _submitted(db: Session, wish: NewRequest, request_id: UUID, actor: str, now: datetime) -> TerminationWish:
     own = await db.get(TerminationWish, wish.wish_id, with_for_update=True)
     if own is None or own.customer_id != wish.customer_id or own.request_id is not None:
         raise WishNotFound(wish.wish_id or "", field="wish_id")
     own.request_id = request_id
+    await resolve_item(db, _wished(own.id), audience=_list_of(own), by=actor, now=now)
     return own
 
 
@@ -340,11 +344,11 @@ async def _announce(db: Session, made: Sequence[Termination], actor: str, partie
         submitted = actor if actor != t.requested_by else None
         await record(db, t, "requested", t.requested_by, t.requested_at, **detail, submitted_by=submitted)
         if t.early:
-            until = waits_for_finance(t, now)
+            until = await waits_for_finance(db, t, now)
             await letters.alert_finance(db, t, parties, until, overdue=False)
             await record(db, t, "finance_alerted", "system", now, until=str(until))
         else:
-            asks(t, "approval", now, answer_until(local_day(now, t.time_zone), t.last_day), group=group)
+            await asks(db, t, "approval", now, answer_until(local_day(now, t.time_zone), t.last_day), group=group)
             await record(db, t, "asked", "system", now, until=str(letters.last_answer(t)))
     regular = [t for t in made if not t.early]
     if regular:
@@ -379,19 +383,36 @@ async def make_wish(db: Session, wish: NewRequest, *, caller: Caller, now: datet
     )
     db.add(made)
     await db.flush()
+    subject = ", ".join(contract.label for contract in contracts.values())
+    until = end_of_day(working_days_after(local_day(now, customer.time_zone), 1), customer.time_zone)
+    item = Item(
+        "termination_wished",
+        _wished(made.id),
+        subject,
+        "submit_termination",
+        until,
+        made.partner_id,
+        made.customer_id,
+        _list_of(made),
+        {"wish_id": str(made.id)},
+    )
+    await open_item(db, item, now=now)
     return made
+
+
+def _wished(wish_id: UUID) -> str:
+    return f"termination_wished/{wish_id}"
+
+
+def _list_of(wish: TerminationWish) -> str:
+    """Whose attention list a wish stands in: the partner's, or the platform's for a customer without one."""
+    return "partner" if wish.partner_id else "platform"
 
 
 def wishes_seen_by(caller: Caller) -> Select[TerminationWish]:
     """The wishes of customers that a caller may see."""
-    everyone = select(TerminationWish)
-    if caller.is_platform:
-        return everyone
-    if caller.tenant_kind == "partner":
-        return everyone.where(TerminationWish.partner_id == caller.tenant_id)
-    return everyone.where(
-        TerminationWish.customer_id == caller.tenant_id if caller.tenant_kind == "customer" else false()
-    )
+    own = caller.own_rows(partner=TerminationWish.partner_id, customer=TerminationWish.customer_id)
+    return select(TerminationWish).where(own)
 
 
 # -- looking ----------------------------------------------------------------------------------------------
@@ -399,17 +420,11 @@ def wishes_seen_by(caller: Caller) -> Select[TerminationWish]:
 
 def seen_by(caller: Caller) -> Select[Termination]:
     """Staff see all, a partner its customers', a customer its own; early ones from their first proposal on."""
-    everyone = select(Termination)
-    if caller.is_platform:
-        return everyone
-    if caller.tenant_kind == "partner":
-        return everyone.where(Termination.partner_id == caller.tenant_id)
+    seen = select(Termination).where(caller.own_rows(partner=Termination.partner_id, customer=Termination.customer_id))
     if caller.tenant_kind != "customer" or caller.through_partner:
-        return everyone.where(
-            Termination.customer_id == caller.tenant_id if caller.tenant_kind == "customer" else false()
-        )
-    unproposed = and_(Termination.state.in_([State.PROPOSAL_DUE, State.BY_HAND]), Termination.proposal_id.is_(None))
-    return everyone.where(Termination.customer_id == caller.tenant_id, not_(unproposed))
+        return seen
+    with_finance = Termination.state.in_([State.PROPOSAL_DUE, State.BY_HAND])
+    return seen.where(not_(and_(with_finance, Termination.proposal_id.is_(None))))
 
 
 async def find(db: Session, caller: Caller, termination_id: UUID) -> Termination:
