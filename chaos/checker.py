@@ -101,6 +101,8 @@ class Checker:
         self._bootstrap = bootstrap
         self._mailbox = mailbox
         self._groups = groups
+        self.read_again: dict[str, int] = {}
+        """How much was read, and how much of it came more than once under one id; after `check`."""
 
     async def _rows(self, service: str, sql: str, *values: Any) -> list[Mapping[str, Any]]:
         """Ids as text, JSON as values."""
@@ -226,6 +228,12 @@ class Checker:
     ) -> list[Claim]:
         """Every claim, and where it does not hold. `unanswered`: requests of which nobody knows what became."""
         seen = await self.read()
+        self.read_again = {
+            "records": len(seen.facts),
+            "records_with_a_known_id": len(seen.facts) - len({fact.id for fact in seen.facts}),
+            "mails": len(seen.deliveries),
+            "mails_delivered_again": seen.deliveries.total() - len(seen.deliveries),
+        }
         at_rest = Claim("everything published, consumed and sent", sum(len(b) for b in seen.inboxes.values()))
         at_rest.faults = [f"{what}: {n}" for what, n in (pending or {}).items()]
         claims = [

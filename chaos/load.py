@@ -13,7 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -24,6 +24,8 @@ from aiokafka.errors import KafkaError
 from stack.client import ADMIN, Unexpected, link_in
 from stack.processes import Suite as Processes
 from tests.suite import Suite
+
+T = TypeVar("T")
 
 PEOPLE_EACH = 250
 PARTNERS = 4
@@ -225,7 +227,7 @@ class Load:
     ) -> httpx.Response | None:
         """One operation, at whichever replica answers, again and again under one key. None: nobody did in time."""
         headers = {"Idempotency-Key": key or str(uuid4())} | ({"Prefer": f"wait={wait}"} if wait else {})
-        headers["Authorization"] = f"Bearer {await self.world.token(by)}"
+        headers["Authorization"] = f"Bearer {await _again(lambda: self.world.token(by))}"
         answer = await self._insist(
             lambda: self._http.request(method, self._anywhere(service) + path, json=body, headers=headers)
         )
@@ -341,7 +343,8 @@ class Load:
         if place is None:
             return await self.ask()
         query = {"to": place.group.manager, "subject": f"{place.person[1]} asks", "limit": "20"}
-        mails = [m for m in await self.world.mails(**query) if place.course["title"] in m["subject"]]
+        found = await _again(lambda: self.world.mails(**query))
+        mails = [m for m in found if place.course["title"] in m["subject"]]
         if len(mails) != 1:  # none yet, or of an earlier request too
             self._asked.append(place)
             return await self.decide()
@@ -447,6 +450,15 @@ class Load:
                     partition.topic, record.value, record.key, partition=partition.partition, headers=headers
                 )
                 self.journal.copies["as they were" if as_it_is else "under a new id"] += 1
+
+
+async def _again(ask: Callable[[], Awaitable[T]]) -> T:
+    """What issuer and mailbox answer. Nobody kills them, but they hang up on idle connections."""
+    while True:
+        try:
+            return await ask()
+        except httpx.TransportError:
+            await asyncio.sleep(0.1)
 
 
 def _still_running(answer: httpx.Response) -> bool:

@@ -24,6 +24,7 @@ class Outcome:
     record: Record
     claims: list[Claim]
     states: Counter[str] = field(default_factory=Counter)
+    read: dict[str, int] = field(default_factory=dict)
 
     @property
     def faults(self) -> list[str]:
@@ -45,6 +46,7 @@ class Outcome:
             "statuses": dict(sorted(journal.statuses.items())),
             "records_copied": dict(journal.copies),
             "enrollments": dict(self.states),
+            **self.read,
             "promises": dict(Counter(promise.what for promise in journal.promises)),
             "faults": dict(sorted(record.kinds.items())),
             "victims": dict(sorted(record.victims.items())),
@@ -82,7 +84,7 @@ async def perform(
         rested = time.monotonic() - began
         claims = await checker.check(journal.promises, pending, journal.unanswered)
         states = {row["state"]: row["n"] for row in await world.rows("enrollment", _STATES)}
-        return Outcome(seed, seconds, rested, journal, record, claims, Counter(states))
+        return Outcome(seed, seconds, rested, journal, record, claims, Counter(states), checker.read_again)
     finally:
         await world.aclose()
 
