@@ -25,6 +25,8 @@ BACK_WITHIN_S = 180.0
 class Fault:
     """Something that can be done to a part of the suite, and undone."""
 
+    group: str
+    """Faults of one group are alike; a lane takes one of each in turn."""
     kind: str
     victim: str
     run: Callable[[random.Random], Awaitable[None]]
@@ -66,28 +68,34 @@ class Faults:
 
     def _crashes(self) -> list[Fault]:
         def crash(daemon: Daemon) -> Fault:
-            return Fault("kill -9", daemon.name, lambda chance: self._crash(daemon, chance))
+            group = getattr(daemon, "role", daemon.name)  # the broker and the database each for themselves
+            return Fault(group, "kill -9", daemon.name, lambda chance: self._crash(daemon, chance))
 
         return [crash(daemon) for daemon in self.stage.doomed.values()]
 
     def _troubles(self) -> list[Fault]:
         def trouble(kind: str, victim: str, act: Callable[[Any, random.Random], Awaitable[None]], on: Any) -> Fault:
-            return Fault(kind, victim, lambda chance: act(on, chance))
+            return Fault(kind, kind, victim, lambda chance: act(on, chance))
 
         wires, doomed, disks = self.stage.wires.values(), self.stage.doomed.values(), self.stage.disks
         return [
             *(trouble("frozen", daemon.name, self._freeze, daemon) for daemon in doomed),
             *(trouble("cut, noticed", wire.name, self._cut, wire) for wire in wires),
             *(trouble("cut, silent", wire.name, self._freeze, wire) for wire in wires),
-            # There are few disks and many processes: once in a round would be too rare.
-            *(trouble(f"disk full, {disk.kind}", disk.database, self._fill, disk) for disk in 3 * disks),
+            *(trouble(f"disk full, {disk.kind}", disk.database, self._fill, disk) for disk in disks),
         ]
 
     async def _lane(self, name: str, faults: list[Fault], stop: asyncio.Event) -> None:
-        """One fault after the other: each once, in random order, before any comes again."""
+        """One fault after the other, in random order: one of each group in turn, and each of a group before any again."""
         chance = random.Random(f"{name}/{self._seed}")
+        groups = sorted({fault.group for fault in faults})
+        decks: dict[str, list[Fault]] = {group: [] for group in groups}
         while not stop.is_set():
-            for fault in chance.sample(faults, len(faults)):
+            for group in chance.sample(groups, len(groups)):
+                if not decks[group]:
+                    alike = [fault for fault in faults if fault.group == group]
+                    decks[group] = chance.sample(alike, len(alike))
+                fault = decks[group].pop()
                 if stop.is_set():
                     return
                 if fault.victim in self._busy:  # of the other lane
