@@ -86,7 +86,7 @@ class Faults:
         ]
 
     async def _lane(self, name: str, faults: list[Fault], stop: asyncio.Event) -> None:
-        """One fault after the other, in random order: one of each group in turn, and each of a group before any again."""
+        """Faults in random order: one of each group in turn, and each of a group before any of it comes again."""
         chance = random.Random(f"{name}/{self._seed}")
         groups = sorted({fault.group for fault in faults})
         decks: dict[str, list[Fault]] = {group: [] for group in groups}

@@ -677,7 +677,7 @@ def create_app(service: Any, lifespan: Any = None) -> FastAPI:
     )
     app.state.service = service
     install(app)
-    for unreachable in (InterfaceError, OperationalError, PoolTimeout, ConnectionError):
+    for unreachable in (InterfaceError, OperationalError, PoolTimeout, ConnectionError, TimeoutError):
         app.add_exception_handler(unreachable, _unavailable)
     app.add_exception_handler(DBAPIError, _unstorable)
     if service.role != "worker":

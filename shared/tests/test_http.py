@@ -81,6 +81,8 @@ async def post_note(body: NoteIn, caller: Caller, db: Db, once: Once, response: 
         raise TooRude("words", field="body", words=3)
     if body.body == "crash":
         raise RuntimeError("secret internals")
+    if body.body == "no answer":
+        raise TimeoutError  # as asyncpg does where the server's address swallows everything
     if body.body == "slow":
         await db.execute(text("select pg_sleep(0.5)"))
     response.headers["Location"] = f"/v1/notes/{note.id}"
@@ -474,6 +476,14 @@ async def test_a_server_that_only_reads_while_it_recovers_is_asked_again_later(u
         )
         async with service.client(token) as rita:
             answer = await rita.post("/v1/notes", json={"body": "x"}, headers={"Idempotency-Key": "only-reads"})
+
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
+
+
+async def test_a_database_that_does_not_answer_at_all_is_told_to_be_asked_again_later(service: Sample) -> None:
+    token = await service.grant(Role.PARTNER_ADMIN, ("partner", PARTNER), "carl@a.example")
+    async with service.client(token) as carl:
+        answer = await carl.post("/v1/notes", json={"body": "no answer"}, headers={"Idempotency-Key": "no-answer"})
 
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
 
