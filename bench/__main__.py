@@ -29,6 +29,8 @@ ON_SUITE = (
     "main_job_idle_ms",
     "main_job_http_per_s",
     "main_job_bulk_per_s",
+    "usage_rows_per_s",
+    "overview_p50_ms",
     "service_idle_mb",
     "service_start_s",
 )

@@ -145,9 +145,16 @@ def _decoded(content: bytes, model: type[BaseModel]) -> tuple[str, list[str]]:
 def write(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
     """A CSV file for spreadsheets, in pieces: UTF-8 with its mark; text that looks like a formula is quoted."""
     out = io.StringIO(newline="")
-    writer = csv.writer(out)
     out.write("\ufeff")
-    writer.writerow(columns)
+    csv.writer(out).writerow(columns)
+    yield out.getvalue().encode()
+    yield from more(rows)
+
+
+def more(rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
+    """Further rows of a file that `write` began."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
     for row in rows:
         writer.writerow([_safe(value) for value in row])
         if out.tell() > 64_000:

@@ -16,17 +16,30 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, ColumnElement, DateTime, Table, Text, Uuid, and_, func, literal, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from kit.db import SETTINGS, Session, metadata, upsert_newer
+from kit.db import SETTINGS, Session, upsert_newer
 from kit.inbox import batches
 from kit.settings import ServiceSettings
 from schemas.clock import ClockChanged
 
 table = Table(
     "test_clocks",
-    metadata,
+    MetaData(),  # of its own: only the services that follow their tenants' time have it
     Column("tenant_id", Uuid, primary_key=True),
     Column("tenant_kind", Text, nullable=False),
     Column("version", BigInteger, nullable=False),

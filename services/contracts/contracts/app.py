@@ -14,6 +14,7 @@ from contracts.customers.jobs import (
     warn_of_trials_that_end,
 )
 from contracts.customers.usecases import partner_of_customer
+from contracts.overview.http import router as overview
 from contracts.partners.http import router as partners
 from contracts.services.http import router as services
 from contracts.services.jobs import renew_terms
@@ -27,6 +28,8 @@ from contracts.terminations.jobs import (
     remind_of_terminations,
 )
 from contracts.terminations.pages import PURPOSES as TERMINATION_PAGES
+from contracts.usage.http import router as usage
+from contracts.usage.jobs import count_activities_of_the_new_day
 from kit import Service, links
 from kit.auth import on_access_changed
 from kit.cli import command_line
@@ -67,6 +70,8 @@ service = Service(
         partners,
         access,
         customers,
+        overview,
+        usage,
         attention,
         clocks,
         services,
@@ -79,6 +84,7 @@ service = Service(
         warn_of_trials_that_end,
         renew_subscriptions_that_run_on,
         wake_snoozed_items,
+        count_activities_of_the_new_day,
         renew_terms,
         remind_of_terminations,
         expire_asked_terminations,

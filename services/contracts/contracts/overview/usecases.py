@@ -1,16 +1,29 @@
-"""Keeping the overview: whoever changes what it shows says so here, in the same transaction."""
+"""The overview: kept by whoever changes what it shows, in the same transaction; listed, counted and exported."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Date as SqlDate
+from sqlalchemy import Select, and_, cast, func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from contracts.overview.rows import OverviewLine
 from contracts.overview.rules import sort_name
+from contracts.terminations.rules import local_day
+from kit import testclock
+from kit.auth import Caller
 from kit.db import Session
+from kit.problems import Refused
+
+
+class PartnerNotNamed(Refused):
+    """Name the partner whose customers you want to see."""
+
+    status = 422
+    rule = "CON-3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +70,189 @@ async def add_attention(db: Session, steps: Mapping[UUID, int]) -> None:
     if steps:
         ids = sorted(steps)
         await db.execute(_ADD_ATTENTION, {"ids": ids, "steps": [steps[customer_id] for customer_id in ids]})
+
+
+# -- figures of use -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a report of use has to know of a customer whose line is locked."""
+
+    partner_id: UUID | None
+    counted_on: date
+    today: date
+    """The day that it is at the customer's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A line whose activities are counted up to a day that is over."""
+
+    customer_id: UUID
+    counted_on: date
+    today: date
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How a line's figures change; what is None stays."""
+
+    customer_id: UUID
+    activities: int = 0
+    """How many more, or with a minus fewer."""
+    counted_on: date | None = None
+    users: int | None = None
+    framework: str | None = None
+    progress: int | None = None
+
+
+def _time(db: Session, now: datetime) -> Any:
+    return testclock.time(db, now, partner=OverviewLine.partner_id, customer=OverviewLine.customer_id)
+
+
+async def lock_lines(db: Session, customer_ids: Collection[UUID], now: datetime) -> dict[UUID, Line]:
+    """Lock the lines of customers within the caller's reach, in the order of their ids."""
+    query = (
+        select(
+            OverviewLine.customer_id,
+            OverviewLine.partner_id,
+            OverviewLine.counted_on,
+            OverviewLine.time_zone,
+            _time(db, now),
+        )
+        .where(OverviewLine.customer_id == func.any(sorted(customer_ids)))
+        .order_by(OverviewLine.customer_id)
+        .with_for_update()
+    )
+    rows = await db.execute(query)
+    return {c: Line(partner_id, counted_on, local_day(at, zone)) for c, partner_id, counted_on, zone, at in rows}
+
+
+async def lock_stale(db: Session, now: datetime, limit: int = 5000) -> list[Stale]:
+    """Lock lines for which a new local day has begun, zone by zone."""
+    zones = (await db.scalars(select(OverviewLine.time_zone).distinct())).all()
+    old = or_(*(and_(OverviewLine.time_zone == zone, OverviewLine.counted_on < local_day(now, zone)) for zone in zones))
+    if testclock.on(db):
+        old = OverviewLine.counted_on < cast(func.timezone(OverviewLine.time_zone, _time(db, now)), SqlDate)
+    elif not zones:
+        return []
+    columns = (OverviewLine.customer_id, OverviewLine.counted_on, OverviewLine.time_zone, _time(db, now))
+    query = select(*columns).where(old).order_by(OverviewLine.customer_id).limit(limit)
+    rows = await db.execute(query.with_for_update(skip_locked=True))
+    return [Stale(c, counted_on, local_day(at, zone)) for c, counted_on, zone, at in rows]
+
+
+_ADD_FIGURES = text(
+    "update overview o set activities = o.activities + w.step, counted_on = coalesce(w.counted_on, o.counted_on),"
+    " users = coalesce(w.users, o.users), framework = coalesce(w.framework, o.framework),"
+    " progress = coalesce(w.progress, o.progress)"
+    " from unnest(cast(:ids as uuid[]), cast(:steps as bigint[]), cast(:counted as date[]), cast(:users as int[]),"
+    " cast(:frameworks as text[]), cast(:progress as int[]))"
+    " as w (customer_id, step, counted_on, users, framework, progress)"
+    " where o.customer_id = w.customer_id and (w.step <> 0 or w.counted_on is not null or"
+    " (w.users, w.framework, w.progress) is distinct from (o.users, o.framework, o.progress))"
+)
+
+
+async def add_figures(db: Session, figures: Iterable[Figures]) -> None:
+    """Change the figures of lines that the transaction has locked, in one statement."""
+    changed = list(figures)
+    if not changed:
+        return
+    lists = {
+        "ids": [f.customer_id for f in changed],
+        "steps": [f.activities for f in changed],
+        "counted": [f.counted_on for f in changed],
+        "users": [f.users for f in changed],
+        "frameworks": [f.framework for f in changed],
+        "progress": [f.progress for f in changed],
+    }
+    await db.execute(_ADD_FIGURES, lists)
+
+
+# -- looking ------------------------------------------------------------------------------------------------
+
+SORTS = {
+    "name": OverviewLine.sort_name,
+    "framework": OverviewLine.framework,
+    "progress": OverviewLine.progress,
+    "users": OverviewLine.users,
+    "activities": OverviewLine.activities,
+    "attention": OverviewLine.attention,
+    "status": OverviewLine.status,
+    "starts_on": OverviewLine.starts_on,
+    "due_on": OverviewLine.due_on,
+}
+"""What the list may be sorted by; one index each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which customers, in which order."""
+
+    partner_id: UUID | None
+    """None: the customers without a partner."""
+    status: str | None = None
+    attention: bool = False
+    search: str = ""
+    sort: str = "name"
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many customers each filter would show, among those that the search finds."""
+
+    all: int
+    trial: int
+    active: int
+    closed: int
+    company: int
+    needs_attention: int
+
+
+def whose(caller: Caller, partner_id: UUID | None, *, without_partner: bool = False) -> UUID | None:
+    """The partner whose customers a caller sees: its own, or for staff the one it names.
+
+    Raises `PartnerNotNamed`; staff that want the customers without a partner say so.
+    """
+    if not caller.is_platform:
+        return caller.tenant_id
+    if partner_id is None and not without_partner:
+        raise PartnerNotNamed(field="partner_id")
+    return partner_id
+
+
+def listed(db: Session, wish: Wish, now: datetime) -> tuple[Select[Any], list[Any]]:
+    """The lines wished for, each with its tenant's time, and their order."""
+    column = SORTS[wish.sort]
+    order = [column.desc(), OverviewLine.customer_id.desc()] if wish.descending else [column, OverviewLine.customer_id]
+    return _narrowed(select(OverviewLine, _time(db, now).label("at")), wish), order
+
+
+async def count(db: Session, wish: Wish) -> Counts:
+    """How many customers each filter shows, with the wish's search."""
+    everything = Wish(wish.partner_id, search=wish.search)
+    needing = func.count().filter(OverviewLine.attention > 0)
+    query: Any = select(OverviewLine.status, func.count(), needing).group_by(OverviewLine.status)
+    rows = (await db.execute(_narrowed(query, everything))).all()
+    by_status = {status: n for status, n, _ in rows}
+    return Counts(
+        all=sum(by_status.values()),
+        needs_attention=sum(n for *_, n in rows),
+        **{status: by_status.get(status, 0) for status in ("trial", "active", "closed", "company")},
+    )
+
+
+def _narrowed(query: Select[Any], wish: Wish) -> Select[Any]:
+    mine = OverviewLine.partner_id
+    query = query.where(mine.is_(None) if wish.partner_id is None else mine == wish.partner_id)
+    if wish.status is not None:
+        query = query.where(OverviewLine.status == wish.status)
+    if wish.attention:
+        query = query.where(OverviewLine.attention > 0)
+    if looked_for := sort_name(wish.search):
+        found = func.overview_search(looked_for, wish.partner_id)
+        query = query.where(OverviewLine.customer_id.in_(select(found)))
+    return query
