@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from kit.migrations import open_table, refuse_waiting_for_locks, roles
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 SEES = "exists (select 1 from overview o where o.customer_id = {table}.customer_id)"
 """Whoever sees a customer's line sees its use: the line's own policy decides."""
