@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 _PLAIN = '{"level":"%(levelname)s","logger":"%(name)s","event":"%(message)s"}'
 
 
-def configure_logs(service: str, level: str, stream: TextIO = sys.stdout) -> None:
-    """One JSON object a line on `stream`, with the service's name and the trace's id."""
+def configure_logs(service: str, level: str, stream: TextIO | None = None) -> None:
+    """One JSON object a line on `stream`, standard output by default, with the service's name and the trace's id."""
+    stream = stream or sys.stdout
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -37,7 +38,6 @@ def configure_logs(service: str, level: str, stream: TextIO = sys.stdout) -> Non
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(stream),
-        cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
     handler = logging.StreamHandler(stream)

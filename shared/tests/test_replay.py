@@ -289,7 +289,7 @@ async def test_a_parked_record_is_found_mended_and_replayed_once(sample: Running
         ("parked.replayed", "failed"),
         ("parked.replayed", "handled"),
     ]
-    assert {r["actor"] for r in record} == {"user:admin@tandem.example"}
+    assert {r["actor"] for r in record} == {"user:sub-admin@tandem.example"}
 
 
 async def test_a_failed_replay_costs_no_attempt_and_raises_no_dead_record(sample: Running, world: World) -> None:

@@ -14,7 +14,7 @@ GIVEN = {
     "SHOP_WORKER_DATABASE_URL": "postgresql://worker@db/shop",
     "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092",
     "OIDC_ISSUER": "https://issuer.example",
-    "LINK_SECRET": "of the environment",
+    "LINK_SECRET": "of the environment, and long enough",
 }
 
 
@@ -35,14 +35,14 @@ def test_secrets_may_be_files_and_the_environment_stands_above_them(
     monkeypatch.delenv("SHOP_DATABASE_URL")
     (tmp_path / "SHOP_DATABASE_URL").write_text("postgresql://api:secret@db/shop\n")
     (tmp_path / "KAFKA_SASL_PASSWORD").write_text("from a file\n")
-    (tmp_path / "LINK_SECRET").write_text("from a file\n")
+    (tmp_path / "LINK_SECRET").write_text("from a file, where nobody reads it\n")
 
     settings = Settings()
 
     assert settings.database_url == "postgresql://api:secret@db/shop"
     assert settings.kafka_sasl_password is not None
     assert settings.kafka_sasl_password.get_secret_value() == "from a file"
-    assert settings.link_secret.get_secret_value() == "of the environment"
+    assert settings.link_secret.get_secret_value() == GIVEN["LINK_SECRET"]
 
 
 def test_without_a_word_kafka_is_reached_in_the_open() -> None:
