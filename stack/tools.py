@@ -92,6 +92,17 @@ def promtool() -> str:
     return str(folder / "promtool")
 
 
+def kustomize() -> list[str]:
+    """What renders a kustomization: kubectl's own, or kustomize. Raises Missing."""
+    for program, command in (("kustomize", "build"), ("kubectl", "kustomize")):
+        if found := shutil.which(program):
+            return [found, command]
+    raise Missing(
+        "kubectl is missing: install it, or kustomize 5 (https://kubernetes.io/docs/tasks/tools/; macOS: brew install "
+        "kubectl; with Go: go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1)"
+    )
+
+
 def postgres_client(program: str) -> str:
     """A client program of the server's version: pg_dump, pg_restore, pg_basebackup, pg_receivewal. Raises Missing.
 

@@ -20,3 +20,14 @@ async def suite(running: processes.Suite) -> AsyncIterator[Suite]:
     suite = Suite(running)
     yield suite
     await suite.aclose()
+
+
+@pytest.fixture(scope="session")
+async def apart(request: pytest.FixtureRequest) -> AsyncIterator[Suite]:
+    """Five services on parts of their own, for tests that lose or replace what the others stand on; billing's
+    requests and its work are two processes."""
+    home = request.config.rootpath / ".stack" / "apart"
+    with processes.suite(home, roles={"billing": ["api", "worker"]}) as running:
+        suite = Suite(running)
+        yield suite
+        await suite.aclose()

@@ -7,7 +7,6 @@ import asyncio
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from kit.testing import eventually
-from stack import databases, places, processes, tools
+from stack import databases, places, tools
 from stack.daemon import environment
 from stack.postgres import Postgres
 from tests.suite import Suite
@@ -28,14 +27,9 @@ from tests.test_crashes import CREDITS, EXPECTED, PEOPLE, PRICE, enroll_everybod
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-@pytest.fixture(scope="module")
-async def suite(request: pytest.FixtureRequest) -> AsyncIterator[Suite]:
-    """Five services on parts of their own; billing's requests and its work in two processes."""
-    home = request.config.rootpath / ".stack" / "restore"
-    with processes.suite(home, roles={"billing": ["api", "worker"]}) as running:
-        suite = Suite(running)
-        yield suite
-        await suite.aclose()
+@pytest.fixture
+def suite(apart: Suite) -> Suite:
+    return apart
 
 
 # -- one service, from a dump -------------------------------------------------------------------------------
