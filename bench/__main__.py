@@ -22,6 +22,7 @@ ON_PARTS = (
     "consumer_vs_raw_loop",
     "consumer_batch_vs_single",
     "wallet_hot_vs_naive",
+    "terminations_due_per_s",
 )
 """Each begins with a PostgreSQL and a Kafka of its own, fresh."""
 
