@@ -71,9 +71,12 @@ bench: setup ## measure against baselines in the same run; writes build/bench.js
 
 # ---------------------------------------------------------------- upkeep
 
-.PHONY: schemas lock fix images clean
+.PHONY: schemas access lock fix images clean
 schemas: setup ## publish new and grown event schemas, AsyncAPI and their index
 	$(BIN)/python -m schemas.publish
+
+access: setup ## write docs/access.md: who may call what
+	$(BIN)/python -m stack.access
 
 lock: setup ## lock the third-party dependencies of every deployable, with hashes
 	$(BIN)/python stack/locks.py

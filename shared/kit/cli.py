@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 from typing import Annotated, Any
 
 import typer
@@ -89,6 +90,11 @@ def command_line(service: Service) -> typer.Typer:
 
         reads = [*service.listens, service.dead_letters]  # its dead letters, to replay them
         return acls.declared([t.name for t in service.topics], reads, service.name)
+
+    @cli.command()
+    def openapi() -> None:
+        """The HTTP interface, as /openapi.json shows it."""
+        typer.echo(json.dumps(service.app().openapi(), indent=1))
 
     @cli.command()
     def run(

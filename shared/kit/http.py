@@ -52,9 +52,11 @@ from kit import audit
 from kit.auth import (
     Caller,
     Identity,
+    Needs,
     NotGranted,
     NotSignedIn,
     Principal,
+    Role,
     RoleMissing,
     TenantNotNamed,
     TokenRefused,
@@ -301,6 +303,7 @@ class Route(APIRoute):
         calls = {d.call for d in below}
         once, roles = _once in calls, any(hasattr(call, "roles") for call in calls)
         caller = once or roles or not calls.isdisjoint((current_caller, _db))
+        self.openapi_extra = {"x-access": _access(below), **(self.openapi_extra or {})}
         edge: list[type[Refused]] = [TooManyRequests]
         if caller or current_identity in calls:
             edge += [NotSignedIn, TokenRefused]
@@ -337,6 +340,17 @@ class Route(APIRoute):
                     await request.scope[_DB].close()  # which rolls back what is not committed
 
         return in_transaction
+
+
+def _access(below: Sequence[Dependant]) -> list[str]:
+    """Who may call a route, as its document says it: roles, or `signed in`, or `public`."""
+    calls = {d.call for d in below}
+    asked = [frozenset(call.roles) for call in calls if isinstance(call, Needs)]
+    if asked:
+        return sorted(frozenset.intersection(*asked))
+    if not calls.isdisjoint((current_caller, _db, _once)):
+        return sorted(Role)
+    return ["signed in" if current_identity in calls else "public"]
 
 
 def _all_below(dependant: Dependant) -> list[Dependant]:
