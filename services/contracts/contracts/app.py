@@ -14,8 +14,12 @@ from contracts.customers.jobs import (
     warn_of_trials_that_end,
 )
 from contracts.customers.usecases import partner_of_customer
+from contracts.deals.http import router as deals
+from contracts.deals.jobs import complete_orders, give_notice_of_protection
+from contracts.orders.http import router as orders
 from contracts.overview.http import router as overview
 from contracts.partners.http import router as partners
+from contracts.portings.http import router as portings
 from contracts.services.http import router as services
 from contracts.services.jobs import renew_terms
 from contracts.settings import Settings
@@ -75,6 +79,9 @@ service = Service(
         attention,
         clocks,
         services,
+        deals,
+        orders,
+        portings,
         terminations,
         links.router(TERMINATION_PAGES),
     ],
@@ -86,6 +93,8 @@ service = Service(
         wake_snoozed_items,
         count_activities_of_the_new_day,
         renew_terms,
+        give_notice_of_protection,
+        complete_orders,
         remind_of_terminations,
         expire_asked_terminations,
         alert_finance,

@@ -29,6 +29,7 @@ from contracts.customers.usecases import (
     time_of_customer,
     with_time,
 )
+from contracts.deals.winning import complete_orders
 from contracts.partners.usecases import PartnerIsClosed, PartnerNotFound
 from contracts.terminations.rules import local_day
 from contracts.zones import TimeZone
@@ -248,6 +249,8 @@ async def put_invoicing(
     customer = await change_customer(
         db, customer_id, {"invoicing": body}, check_version=match.check, caller=caller, now=now()
     )
+    # A subscription that was ordered and waited for them begins now.
+    await complete_orders(db, caller=caller, now=now(), customer_id=customer.id)
     return await shown(db, customer, response)
 
 

@@ -140,6 +140,14 @@ async def customer_of(db: Session, customer_id: UUID, *, field: str | None = Non
     return customer
 
 
+async def lock_customer(db: Session, customer_id: UUID, *, field: str | None = None) -> Customer:
+    """`customer_of`, locked, as it now is: for what must be decided once for a customer."""
+    customer = await db.get(Customer, customer_id, with_for_update=True, populate_existing=True)
+    if customer is None:
+        raise CustomerNotFound(customer_id, field=field)
+    return customer
+
+
 async def partner_of_customer(db: Session, customer_id: UUID) -> UUID | None:
     """The partner whose admins may act for a customer."""
     partner_id: UUID | None = await db.scalar(select(Customer.partner_id).where(Customer.id == customer_id))
@@ -284,9 +292,7 @@ async def move_trial_end(
 
 async def hold_trial(db: Session, customer_id: UUID, held: bool, *, actor: str, now: datetime) -> None:
     """Keep a trial from ending while an order is being completed, or let it end again (CON-6)."""
-    customer = await db.get(Customer, customer_id, with_for_update=True, populate_existing=True)
-    if customer is None:
-        raise CustomerNotFound(customer_id)
+    customer = await lock_customer(db, customer_id)
     if customer.trial_held != held:
         customer.trial_held = held
         action = "customer.trial_held" if held else "customer.trial_released"
@@ -310,9 +316,7 @@ async def start_subscription(
     the clock moves it on. Said again of the same contract, nothing changes. Raises `CustomerNotFound`,
     `StillSubscribed` (to another contract).
     """
-    customer = await db.get(Customer, customer_id, with_for_update=True, populate_existing=True)
-    if customer is None:
-        raise CustomerNotFound(customer_id)
+    customer = await lock_customer(db, customer_id)
     if customer.contract_id is not None and customer.status == Status.ACTIVE:
         if customer.contract_id != contract_id:
             raise StillSubscribed(contract_id=customer.contract_id)

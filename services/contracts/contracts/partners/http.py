@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from contracts.access.usecases import NotOfTheTeam, own_team_grant, revoke_partners_admins, team_member
 from contracts.customers.rules import Invoicing
+from contracts.deals.winning import complete_orders
 from contracts.partners.rules import Kind, PartnerTerms, Status
 from contracts.partners.usecases import (
     PartnerIsClosed,
@@ -181,5 +182,7 @@ async def put_invoicing(
 ) -> PartnerOut:
     """Replace what the partner's own invoices carry: what is given must be right, what is missing is listed."""
     partner = await change_invoicing(db, partner_id, body, check_version=match.check, caller=caller, now=now())
+    # Subscriptions that were ordered and waited for them begin now.
+    await complete_orders(db, caller=caller, now=now(), partner_id=partner.id)
     response.headers["ETag"] = etag(partner.version)
     return PartnerOut.of(partner)

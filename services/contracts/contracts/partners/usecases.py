@@ -49,6 +49,14 @@ async def find_partner(db: Session, caller: Caller, partner_id: UUID) -> Partner
     return partner
 
 
+async def partner_of(db: Session, partner_id: UUID, *, field: str | None = None) -> Partner:
+    """A partner within the transaction's reach, for other features. Raises `PartnerNotFound`."""
+    partner = await db.get(Partner, partner_id)
+    if partner is None:
+        raise PartnerNotFound(partner_id, field=field)
+    return partner
+
+
 async def active_partner(db: Session, partner_id: UUID, *, field: str | None = None) -> Partner:
     """A partner that something is made for now; it cannot be closed meanwhile.
 

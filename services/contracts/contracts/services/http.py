@@ -15,6 +15,7 @@ from contracts.services.usecases import (
     ProductNotFound,
     change_product,
     find_contract,
+    numbers_of,
     offer_product,
     product_of,
     products,
@@ -210,3 +211,23 @@ async def get_contract(contract_id: UUID, caller: Caller, db: Db, response: Resp
     contract = await find_contract(db, caller, contract_id)
     response.headers["ETag"] = etag(contract.version)
     return ContractOut.of(contract)
+
+
+class NumbersOut(BaseModel):
+    """Numbers that ring on a service, in E.164; `last` is `first` where it is one number."""
+
+    first: str
+    last: str
+    since: date
+
+
+@router.get(
+    "/service-contracts/{contract_id}/numbers", dependencies=[needs(*READERS)], responses=problems(ContractNotFound)
+)
+async def get_numbers(contract_id: UUID, caller: Caller, db: Db) -> list[NumbersOut]:
+    """The numbers that ring on a service now."""
+    contract = await find_contract(db, caller, contract_id)
+    return [
+        NumbersOut(first=f"+{held.first}", last=f"+{held.last}", since=held.since)
+        for held in await numbers_of(db, contract.id)
+    ]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, false, select, text, true
 
-from contracts.services.rows import ServiceContract, ServiceProduct
+from contracts.services.rows import ContractNumbers, ServiceContract, ServiceProduct
 from contracts.services.rules import Kind, State, Terms, term_end
 from contracts.terminations.rules import end_of_day, local_day
 from kit import audit, outbox, testclock
@@ -186,6 +186,26 @@ async def find_contract(db: Session, caller: Caller, contract_id: UUID) -> Servi
     return contract
 
 
+async def invoicer_of(db: Session, customer_id: UUID) -> str:
+    """Who invoices the customer's services: whoever invoices its subscription, else the platform."""
+    subscribed = select(ServiceContract.invoicer).where(
+        ServiceContract.customer_id == customer_id,
+        ServiceContract.kind == Kind.SUBSCRIPTION,
+        ServiceContract.state == State.ACTIVE,
+    )
+    return await db.scalar(subscribed) or "platform"
+
+
+async def subscription_of(db: Session, customer_id: UUID) -> UUID | None:
+    """The customer's running subscription."""
+    running = select(ServiceContract.id).where(
+        ServiceContract.customer_id == customer_id,
+        ServiceContract.kind == Kind.SUBSCRIPTION,
+        ServiceContract.state == State.ACTIVE,
+    )
+    return await db.scalar(running)
+
+
 async def lock_contracts(db: Session, contract_ids: Sequence[UUID]) -> dict[UUID, ServiceContract]:
     """Contracts within the transaction's reach, locked in the order of their ids; those not found are left out."""
     query = select(ServiceContract).where(ServiceContract.id.in_(contract_ids)).order_by(ServiceContract.id)
@@ -351,3 +371,67 @@ async def end_contracts(db: Session, over: Mapping[UUID, tuple[date, datetime]],
                 last_day=ended.last_day,
             ),
         )
+
+
+# -- numbers that ring on a service -----------------------------------------------------------------------
+
+
+async def numbers_ring(db: Session, first: int, last: int, *, contract_id: UUID | None = None) -> int:
+    """How many numbers of a range ring on a service now: on this one, or on any that the transaction can see."""
+    ringing = text(
+        "select coalesce(sum(least(last, :last) - greatest(first, :first) + 1), 0) from contract_numbers"
+        " where until is null and first <= :last and last >= :first"
+        " and (cast(:contract_id as uuid) is null or contract_id = :contract_id)"
+    )
+    return int(await db.scalar(ringing, {"first": first, "last": last, "contract_id": contract_id}))
+
+
+async def add_numbers(db: Session, contract_id: UUID, first: int, last: int, since: date) -> None:
+    """Let numbers ring on a service; the database refuses one that rings elsewhere."""
+    contract = (await lock_contracts(db, [contract_id]))[contract_id]
+    db.add(
+        ContractNumbers(
+            contract_id=contract.id,
+            customer_id=contract.customer_id,
+            partner_id=contract.partner_id,
+            first=first,
+            last=last,
+            since=since,
+        )
+    )
+
+
+async def remove_numbers(db: Session, contract_id: UUID, first: int, last: int, until: date) -> bool:
+    """Numbers ring on a service until that day; what else was in their ranges goes on. False where one did not."""
+    await lock_contracts(db, [contract_id])
+    touched = select(ContractNumbers).where(
+        ContractNumbers.contract_id == contract_id,
+        ContractNumbers.until.is_(None),
+        ContractNumbers.first <= last,
+        ContractNumbers.last >= first,
+    )
+    found, gone = (await db.scalars(touched)).all(), 0
+    for held in found:
+        held.until = until
+        gone += min(held.last, last) - max(held.first, first) + 1
+    await db.flush()
+    for held in found:
+        for start, end in ((held.first, first - 1), (last + 1, held.last)):
+            if start <= end:
+                db.add(
+                    ContractNumbers(
+                        contract_id=contract_id,
+                        customer_id=held.customer_id,
+                        partner_id=held.partner_id,
+                        first=max(start, held.first),
+                        last=min(end, held.last),
+                        since=held.since,
+                    )
+                )
+    return gone == last - first + 1
+
+
+async def numbers_of(db: Session, contract_id: UUID) -> Sequence[ContractNumbers]:
+    """The numbers that ring on a service now."""
+    ringing = select(ContractNumbers).where(ContractNumbers.contract_id == contract_id, ContractNumbers.until.is_(None))
+    return (await db.scalars(ringing.order_by(ContractNumbers.first))).all()

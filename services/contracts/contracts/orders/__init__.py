@@ -1,0 +1,1 @@
+"""Services that partners order for their customers, on their way to running (CON-7)."""

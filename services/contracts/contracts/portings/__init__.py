@@ -1,0 +1,1 @@
+"""Numbers that come from another provider, or go to one (CON-7)."""
