@@ -1,12 +1,16 @@
 """Whatever the order, however often, and with an emptied memory: it ends alike, with the same mail."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import DBAPIError
 
+from kit import clock
+from kit.inbox import is_infrastructure
 from kit.testing import Migrated, Running
 from schemas.event import Event, uuid7
 from services.academy.tests.world import (
@@ -111,6 +115,32 @@ async def test_every_order_with_repetitions_ends_alike(
     batches = [order[at : at + size] for at in range(0, len(order), size)]
 
     assert await told(migrated, batches) == as_it_happened
+
+
+async def as_a_consumer_does(academy: Running, batch: list[Event]) -> None:
+    """A batch that meets a dead-lock comes again."""
+    for _ in range(len(STORY)):
+        try:
+            return await academy.deliver(*batch)
+        except DBAPIError as error:
+            if not is_infrastructure(error):
+                raise
+    raise AssertionError("for ever in each other's way")
+
+
+@settings(max_examples=8, deadline=None, phases=[Phase.reuse, Phase.generate])
+@given(orders, st.integers(2, 5))
+async def test_told_by_several_consumers_at_once_it_ends_alike(
+    migrated: Migrated, as_it_happened: list[Any], order: list[Event], size: int
+) -> None:
+    """Each batch in a transaction of its own, all at the same time, as after a rebalance behind running handlers."""
+    batches = [order[at : at + size] for at in range(0, len(order), size)]
+    async with migrated.running() as academy:
+        await asyncio.gather(*(as_a_consumer_does(academy, batch) for batch in batches))
+        later = clock.now() + timedelta(minutes=1)
+        await academy.service.inbox.look_again(later)  # what came in one transaction while another missed it
+
+        assert await end_state(academy) == as_it_happened
 
 
 async def test_everything_again_to_an_emptied_inbox_changes_nothing_and_sends_no_mail(migrated: Migrated) -> None:

@@ -1,5 +1,6 @@
 """One enrollment's events in every order, doubled and cut into batches in every way: the end is the same."""
 
+import asyncio
 from uuid import UUID
 
 import pytest
@@ -31,6 +32,7 @@ ENDS: dict[str, tuple[type[EnrollmentFact], ...]] = {
 """Lives after which nothing is left charged: everything goes back, whatever came first."""
 
 many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(many, max_examples=20)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +105,30 @@ async def test_whatever_the_order_nothing_stays_instructed_that_was_cancelled(
     [row] = await wallet.rows("select * from instructions where enrollment_id = :id", id=enrollment_id)
     assert row["state"] in ("withdrawn", "closed")
     assert all(invoice["net"]["amount"] == 0 for invoice in row["invoices"])
+
+
+@few
+@given(st.data())
+async def test_told_by_several_consumers_at_once_a_life_ends_as_in_any_order(
+    wallet: Running, partner_id: UUID, data: st.DataObject
+) -> None:
+    """Each batch in a transaction of its own, all at the same time, as after a rebalance behind running handlers."""
+    came_to_nothing, charged = uuid7(), uuid7()
+    life = ENDS[data.draw(st.sampled_from(sorted(ENDS)))]
+    told = [[fact(kind, came_to_nothing, partner_id, 7) for kind, _ in batch] for batch in data.draw(tellings(life))]
+    asked = data.draw(tellings((EnrollmentRequested, EnrollmentApproved)))
+    told += [[fact(kind, charged, partner_id, 5) for kind, _ in batch] for batch in asked]
+    before = (await wallet.get(f"/v1/wallets/{partner_id}")).json()["available"]
+
+    await asyncio.gather(*(wallet.deliver(*batch, *batch) for batch in told))
+
+    found = (await wallet.get(f"/v1/wallets/{partner_id}")).json()
+    assert (found["available"], found["held"]) == (before - 5, 0)
+    states = await wallet.rows("select enrollment_id, state, captured - refunded as kept from charges")
+    kept = {row["enrollment_id"]: row["kept"] for row in states}
+    assert (kept[came_to_nothing], kept[charged]) == (0, 5)
+    assert await wallet.parked() == []
+    await wallet.deliver(fact(EnrollmentCancelled, charged, partner_id, 5))
 
 
 async def test_after_all_of_it_the_ledger_is_sound(wallet: Running) -> None:

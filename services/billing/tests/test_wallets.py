@@ -324,6 +324,18 @@ async def test_depletion_is_told_and_mailed_once_and_a_top_up_ends_it_once(billi
     assert [e.version for e in await billing.published(CreditsToppedUp)] == [1, 3, 4, 6]
 
 
+async def test_a_dearer_price_refused_meanwhile_must_be_covered_before_the_episode_ends(billing: Running) -> None:
+    partner_id = await opened(billing, 5)
+    await billing.deliver(fact(EnrollmentApproved, uuid7(), partner_id, 6))
+    await billing.deliver(fact(EnrollmentApproved, uuid7(), partner_id, 9))
+
+    await top_up(billing, partner_id, 3)
+    assert await billing.published(CreditsReplenished) == []
+    await top_up(billing, partner_id, 1)
+
+    assert [e.available for e in await billing.published(CreditsReplenished)] == [9]
+
+
 async def test_a_second_episode_is_told_and_mailed_again(billing: Running) -> None:
     partner_id = await opened(billing, 4)
     await billing.deliver(fact(EnrollmentApproved, uuid7(), partner_id, 4))

@@ -1,5 +1,6 @@
 """Facts of others in every order, twice, and all over again: the rows end alike, and nothing is announced twice."""
 
+import asyncio
 from itertools import permutations
 from typing import Any
 
@@ -56,6 +57,23 @@ async def test_a_charge_and_a_completion_end_alike_in_every_order_and_number(wor
 
     assert {row["state"] for row in ends} == {"completed"}
     assert all(row == ends[0] for row in ends)
+
+
+async def test_answers_told_by_several_consumers_at_once_end_as_in_any_order(world: World) -> None:
+    partner_id, course = await world.partner(), await world.credit_course(5)
+    for _ in range(8):
+        made = await world.enrolled(await world.person(partner_id=partner_id), course)
+        facts: list[Event] = [charged(made), charged(made), done(made), done(made)]
+
+        await asyncio.gather(*(world.running.deliver(one, one) for one in facts))
+
+        assert (await world.enrollment(made))["state"] == "completed"
+        assert await announced(world.running, made) == [
+            "enrollment.approved",
+            "enrollment.confirmed",
+            "enrollment.completed",
+        ]
+    assert await world.running.parked() == []
 
 
 async def test_revisions_of_an_instruction_end_alike_one_by_one_or_in_one_batch(world: World) -> None:

@@ -119,6 +119,7 @@ async def settle(db: Session, steps: Sequence[Step], now: datetime) -> set[int]:
     if not steps:
         return set()
     books = await rows.lock_books(db, {step.partner_id for step in steps})
+    episodes = {book.partner_id: book.episode for book in books.values()}
     charges = await rows.read_charges(db, {step.enrollment_id for step in steps})
     await rows.read_lots(db, books, charges.values())
 
@@ -142,7 +143,8 @@ async def settle(db: Session, steps: Sequence[Step], now: datetime) -> set[int]:
         if answer:
             facts.append(_fact(answer, charge, now))
     outbox.add(db, *facts)
-    moved = [book for book in books.values() if book.entries or book.turns]
+    # A refusal moves no credits; the price that its episode waits for may be another one all the same.
+    moved = [book for book in books.values() if book.entries or book.episode != episodes[book.partner_id]]
     await _tell(db, moved, now)
     if moved:
         await rows.write_books(db, moved, now)
