@@ -71,36 +71,42 @@ def python() -> str:
 
 
 PROMTOOL = "github.com/prometheus/prometheus/cmd/promtool@v0.316.0"
+KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"
 
 
 def promtool() -> str:
     """The promtool of PATH, else one built from its pinned module, once. Raises Missing where Go is missing too."""
-    if found := shutil.which("promtool"):
-        return found
-    folder = Path(__file__).resolve().parent.parent / ".stack" / "tools" / PROMTOOL.rpartition("@")[2]
-    if not (folder / "promtool").exists():
-        go = shutil.which("go")
-        if go is None:
-            raise Missing(
-                "promtool is missing: install Prometheus (Debian: apt install prometheus; macOS: brew install "
-                "prometheus), or Go 1.25 or newer, with which it is built (Debian: apt install golang; macOS: brew "
-                "install go)"
-            )
-        print("stack: building promtool by Go, once; it takes some minutes", file=sys.stderr)
-        build = [go, "install", "-tags", "remove_all_sd,netgo", PROMTOOL]  # It scrapes nothing here.
-        subprocess.run(build, check=True, env=os.environ | {"GOBIN": str(folder), "GOFLAGS": "-mod=mod"})
-    return str(folder / "promtool")
+    return shutil.which("promtool") or _by_go(
+        "promtool",
+        PROMTOOL,
+        "install Prometheus (Debian: apt install prometheus; macOS: brew install prometheus)",
+        "-tags=remove_all_sd,netgo",  # It scrapes nothing here.
+    )
 
 
 def kustomize() -> list[str]:
-    """What renders a kustomization: kubectl's own, or kustomize. Raises Missing."""
+    """What renders a kustomization: kustomize, kubectl's own, or one built from its pinned module, once. Raises
+    Missing where Go is missing too."""
     for program, command in (("kustomize", "build"), ("kubectl", "kustomize")):
         if found := shutil.which(program):
             return [found, command]
-    raise Missing(
-        "kubectl is missing: install it, or kustomize 5 (https://kubernetes.io/docs/tasks/tools/; macOS: brew install "
-        "kubectl; with Go: go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1)"
-    )
+    how = "install kubectl (https://kubernetes.io/docs/tasks/tools/; macOS: brew install kubectl)"
+    return [_by_go("kustomize", KUSTOMIZE, how), "build"]
+
+
+def _by_go(program: str, module: str, else_install: str, *flags: str) -> str:
+    built = Path(__file__).resolve().parent.parent / ".stack" / "tools" / module.rpartition("@")[2] / program
+    if not built.exists():
+        go = shutil.which("go")
+        if go is None:
+            raise Missing(
+                f"{program} is missing: {else_install}, or Go 1.25 or newer, with which it is built (Debian: apt "
+                "install golang; macOS: brew install go)"
+            )
+        print(f"stack: building {program} by Go, once; it takes some minutes", file=sys.stderr)
+        build = [go, "install", *flags, module]
+        subprocess.run(build, check=True, env=os.environ | {"GOBIN": str(built.parent), "GOFLAGS": "-mod=mod"})
+    return str(built)
 
 
 def postgres_client(program: str) -> str:
