@@ -1,0 +1,1 @@
+"""What partners earn of paid invoices, entry by entry."""

@@ -1,0 +1,1 @@
+"""Issued invoices and credit notes: numbered, never edited; what was paid of them."""
