@@ -1,15 +1,17 @@
 """Facts of other services, as short as a test wants to say them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+from schemas.contract import ServiceActivated, TerminationFact
 from schemas.customer import CustomerChanged
+from schemas.deal import Commission, ContractTerms, DealWon
 from schemas.enrollment import EnrollmentFact
 from schemas.event import uuid7
 from schemas.partner import PartnerChanged
 from schemas.supplier import SupplierChanged
-from schemas.values import PriceBreakdown
+from schemas.values import Money, PriceBreakdown
 
 F = TypeVar("F", bound=EnrollmentFact)
 
@@ -79,3 +81,50 @@ def billed(kind: type[F], enrollment_id: UUID, customer_id: UUID | None, supplie
         "supplier_id": supplier_id,
     }
     return fact(kind, enrollment_id, more.pop("partner_id", None), **own | more)
+
+
+def terms(contract_id: UUID, starts_on: date, fee: int = 310_00, **more: Any) -> ContractTerms:
+    """What was agreed: a monthly fee, from a day on."""
+    own = {
+        "contract_id": contract_id,
+        "product_id": uuid7(),
+        "product_code": "learn-100",
+        "label": "Learning 100",
+        "starts_on": starts_on,
+        "monthly_fee": Money(amount=fee, currency="EUR"),
+    }
+    return ContractTerms(**own | more)
+
+
+def won(contract: ContractTerms, customer_id: UUID, partner_id: UUID | None = None, **more: Any) -> DealWon:
+    own = {
+        "version": 3,
+        "deal_id": uuid7(),
+        "customer_id": customer_id,
+        "partner_id": partner_id,
+        "contract": contract,
+        "commission": Commission(rate_bp=10_00, months=12) if partner_id else None,
+        "customer": COMPLETE,
+        "partner": COMPLETE if partner_id else None,
+    }
+    return DealWon(**own | more)
+
+
+def activated(contract: ContractTerms, customer_id: UUID, **more: Any) -> ServiceActivated:
+    own = {"version": 1, "contract_id": contract.contract_id, "customer_id": customer_id, "order_id": uuid7()}
+    return ServiceActivated(**own | {"contract": contract} | more)
+
+
+T = TypeVar("T", bound=TerminationFact)
+
+
+def ending(kind: type[T], termination_id: UUID, contract_id: UUID, customer_id: UUID, **more: Any) -> T:
+    """A step of a termination, with what its kind needs besides."""
+    buyout = {"proposal_id": uuid7(), "lines": [], "lines_hash": "0" * 64, "regular_end": date(2027, 12, 31)}
+    own: dict[str, dict[str, Any]] = {
+        "contract.termination_scheduled": {"regular_end": date(2027, 12, 31)},
+        "contract.termination_closed": {"reason": "withdrawn"},
+        "contract.buyout_accepted": buyout,
+    }
+    ids = {"version": 5, "termination_id": termination_id, "contract_id": contract_id, "customer_id": customer_id}
+    return kind(**ids | own.get(kind.topic, {}) | more)

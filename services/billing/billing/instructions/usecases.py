@@ -236,20 +236,7 @@ def _party(organisation: Organisation) -> Party:
 
 def the_platform() -> Organisation:
     """The platform as a side of an invoice."""
-    us = platform()
-    address = {
-        "street": us.platform_street,
-        "postal_code": us.platform_postal_code,
-        "city": us.platform_city,
-        "country": us.platform_country,
-    }
-    details = {
-        "legal_name": us.platform_name,
-        "address": address,
-        "vat_id": us.platform_vat_id,
-        "invoice_email": us.platform_invoice_email,
-    }
-    return Organisation("platform", None, us.platform_size == "small", details)
+    return Organisation("platform", None, platform().platform_size == "small", platform().details)
 
 
 # What people look at ------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from billing.invoices.rows import PaymentRow as PaymentRow
 from billing.invoices.rules import Sums, Treatment, Vat, credited, due_on, number, paid_net, sums, vat_for
 from billing.platform import platform
 from kit import audit, outbox
-from kit.auth import Principal
 from kit.db import Session, uuid7
 from kit.problems import Refused
 from schemas.invoice import InvoiceCredited, InvoiceFact, InvoiceIssued, InvoicePaid
@@ -177,9 +176,8 @@ async def credit(db: Session, credits: Sequence[Credit], now: datetime) -> list[
     await _number(db, issued)
     for row in issued:
         outbox.add(db, _credited(row, now))
-    for note in issued:
-        invoice = invoices[note.credits_id] if note.credits_id else note
-        await _after(db, invoice, note.id, "credit", note.issued_on, now)
+    for wanted, note in zip(credits, issued, strict=True):
+        await _after(db, invoices[wanted.invoice_id], note.id, "credit", note.issued_on, now)
     return issued
 
 
@@ -281,10 +279,9 @@ async def documents_of(db: Session, contract_ids: Iterable[UUID]) -> dict[UUID, 
     return found
 
 
-def invoices(caller: Principal, *where: ColumnElement[bool]) -> Select[Any]:
-    """The documents that a caller may see."""
-    own = caller.own_rows(partner=InvoiceRow.partner_id, customer=InvoiceRow.buyer_customer_id)
-    return select(InvoiceRow).where(own, *where)
+def invoices(*where: ColumnElement[bool]) -> Select[Any]:
+    """The documents that the caller may see, as far as they are asked for."""
+    return select(InvoiceRow).where(*where)
 
 
 async def find_invoice(db: Session, invoice_id: UUID) -> InvoiceRow:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, DateTime, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
 from billing.wallets.rules import Alert, Book, Charge, Episode, Lot, State, Use
@@ -23,6 +24,7 @@ class Partner(Base):
     status: Mapped[str]
     wallet: Mapped[bool]
     language: Mapped[str]
+    invoicing: Mapped[dict[str, Any]] = mapped_column(JSONB)
 
 
 class Wallet(Base):

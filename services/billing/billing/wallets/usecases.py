@@ -1,6 +1,6 @@
 """Opening wallets, settling what enrollments ask of them, and what staff do to them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -80,6 +80,7 @@ class PartnerNow:
     status: str
     wallet: bool
     language: str
+    invoicing: dict[str, Any]
 
 
 async def keep_partners(db: Session, partners: Sequence[PartnerNow], now: datetime) -> None:
@@ -97,6 +98,12 @@ async def keep_partners(db: Session, partners: Sequence[PartnerNow], now: dateti
         changed.update(opened)  # an older version may open what a newer one has closed
     if changed:
         await rows.switch_wallets(db, changed)
+
+
+async def invoicing_of_partners(db: Session, ids: Iterable[UUID]) -> dict[UUID, dict[str, Any]]:
+    """What the partners' own invoices must carry, as last heard."""
+    query = select(rows.Partner.id, rows.Partner.invoicing).where(rows.Partner.id.in_(set(ids)))
+    return dict(iter(await db.execute(query)))
 
 
 # What enrollments ask -----------------------------------------------------------------------------
