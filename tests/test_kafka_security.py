@@ -78,7 +78,7 @@ async def test_the_broker_grants_each_service_its_own_topics_to_write_and_its_so
         own = {event.topic for event in all_events() if event.source == service}
         assert f"{service}.dlq" in writable
         assert writable - {f"{service}.dlq"} <= own
-        assert readable == set(listens[service])
+        assert readable == {*listens[service], f"{service}.dlq"}
         assert set().union(*granted.values()) == {"DESCRIBE", "READ", "WRITE"}
         assert rights == []
 

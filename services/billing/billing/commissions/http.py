@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from billing.commissions import usecases
 from billing.commissions.usecases import CommissionRow
-from kit.auth import Role, needs
+from kit.auth import Caller, Role, needs
 from kit.http import Db, Items, Page, Router, page
 from schemas.values import Money
 
@@ -51,10 +51,10 @@ def _out(row: CommissionRow) -> EntryOut:
 
 @router.get("", dependencies=[READERS])
 async def get_entries(
-    db: Db, window: Page, partner_id: Annotated[UUID | None, Query(description="For staff.")] = None
+    db: Db, caller: Caller, window: Page, partner_id: Annotated[UUID | None, Query(description="For staff.")] = None
 ) -> Items[EntryOut]:
     """All entries, the newest first."""
-    return await page(db, usecases.entries(partner_id), [CommissionRow.id.desc()], window, _out)
+    return await page(db, usecases.entries(caller, partner_id), [CommissionRow.id.desc()], window, _out)
 
 
 @router.get("/statements/{partner_id}/{month}", dependencies=[READERS])

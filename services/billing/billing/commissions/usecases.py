@@ -12,6 +12,7 @@ from sqlalchemy import Select, func, select
 from billing.commissions.rows import CommissionRow as CommissionRow
 from billing.invoices.rules import share
 from kit import outbox
+from kit.auth import Principal
 from kit.db import Session, uuid7
 from schemas.commission import CommissionAccrued
 from schemas.values import Money
@@ -68,9 +69,9 @@ async def book(db: Session, earned: Earned, cause_id: UUID, kind: str, on: date,
     outbox.add(db, CommissionAccrued(**fields | {"commission_id": entry.id, "version": entries + 1, "amount": money}))
 
 
-def entries(partner_id: UUID | None) -> Select[Any]:
+def entries(caller: Principal, partner_id: UUID | None) -> Select[Any]:
     """The entries that the caller may see."""
-    query = select(CommissionRow)
+    query = select(CommissionRow).where(caller.own_rows(partner=CommissionRow.partner_id))
     return query if partner_id is None else query.where(CommissionRow.partner_id == partner_id)
 
 

@@ -137,6 +137,7 @@ def _payment(row: PaymentRow) -> PaymentOut:
 @router.get("", dependencies=[READERS])
 async def get_invoices(
     db: Db,
+    caller: Caller,
     window: Page,
     customer_id: UUID | None = None,
     contract_id: UUID | None = None,
@@ -148,7 +149,7 @@ async def get_invoices(
     where = [getattr(InvoiceRow, name) == value for name, value in asked.items() if value is not None]
     if settled is not None:
         where.append(InvoiceRow.settled_on.is_not(None) == settled)
-    query = usecases.invoices(*where)
+    query = usecases.invoices(caller, *where)
     return await page(db, query, [InvoiceRow.id.desc()], window, _out)
 
 

@@ -17,6 +17,7 @@ from billing.invoices.rows import PaymentRow as PaymentRow
 from billing.invoices.rules import Sums, Treatment, Vat, credited, due_on, number, paid_net, sums, vat_for
 from billing.platform import platform
 from kit import audit, outbox
+from kit.auth import Principal
 from kit.db import Session, uuid7
 from kit.problems import Refused
 from schemas.invoice import InvoiceCredited, InvoiceFact, InvoiceIssued, InvoicePaid
@@ -279,9 +280,10 @@ async def documents_of(db: Session, contract_ids: Iterable[UUID]) -> dict[UUID, 
     return found
 
 
-def invoices(*where: ColumnElement[bool]) -> Select[Any]:
+def invoices(caller: Principal, *where: ColumnElement[bool]) -> Select[Any]:
     """The documents that the caller may see, as far as they are asked for."""
-    return select(InvoiceRow).where(*where)
+    own = caller.own_rows(partner=InvoiceRow.partner_id, customer=InvoiceRow.buyer_customer_id)
+    return select(InvoiceRow).where(own, *where)
 
 
 async def find_invoice(db: Session, invoice_id: UUID) -> InvoiceRow:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from billing.subscriptions import usecases
 from billing.subscriptions.usecases import Schedule, ScheduleNotFound
-from kit.auth import Role, needs
+from kit.auth import Caller, Role, needs
 from kit.http import Db, Items, Page, Router, page, problems
 from schemas.deal import ContractTerms
 from schemas.values import Money
@@ -46,12 +46,13 @@ def _out(row: Schedule) -> ScheduleOut:
 @router.get("", dependencies=[READERS])
 async def get_schedules(
     db: Db,
+    caller: Caller,
     window: Page,
     customer_id: UUID | None = None,
     partner_id: Annotated[UUID | None, Query(description="For staff.")] = None,
 ) -> Items[ScheduleOut]:
     """The contracts that are invoiced."""
-    query = usecases.schedules(customer_id, partner_id)
+    query = usecases.schedules(caller, customer_id, partner_id)
     return await page(db, query, [Schedule.contract_id.desc()], window, _out)
 
 

@@ -5,11 +5,10 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Text, Uuid, or_, select
+from sqlalchemy import BigInteger, ColumnElement, DateTime, Text, Uuid, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from kit import testclock
 from kit.db import Base, Session
 
 
@@ -78,17 +77,15 @@ async def _locked(db: Session, ids: Iterable[UUID]) -> list[Schedule]:
     return list(await db.scalars(query.with_for_update().execution_options(populate_existing=True)))
 
 
-async def lock_due(db: Session, now: datetime, limit: int) -> list[Schedule]:
-    """Schedules whose next month begins, or whose details may be there now; those at work elsewhere are left."""
-    due = testclock.due(db, Schedule.due_at, now, partner=Schedule.partner_id, customer=Schedule.customer_id)
+async def lock_due(db: Session, due: ColumnElement[bool], now: datetime, limit: int) -> list[Schedule]:
+    """Schedules that are due, or whose details may be there now; those at work elsewhere are left."""
     waits = Schedule.retry_at.is_(None)
     query = select(Schedule).where(or_(due & waits, Schedule.retry_at <= now)).order_by(Schedule.due_at)
     return list(await db.scalars(query.limit(limit).with_for_update(skip_locked=True, of=Schedule)))
 
 
-async def times(db: Session, ids: Iterable[UUID], now: datetime) -> dict[UUID, datetime]:
+async def times(db: Session, ids: Iterable[UUID], at: ColumnElement[datetime]) -> dict[UUID, datetime]:
     """The time of each schedule's tenant."""
-    at = testclock.time(db, now, partner=Schedule.partner_id, customer=Schedule.customer_id)
     query = select(Schedule.contract_id, at.label("at")).where(Schedule.contract_id.in_(set(ids)))
     return {row.contract_id: row.at for row in await db.execute(query)}
 

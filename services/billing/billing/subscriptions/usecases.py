@@ -22,6 +22,8 @@ from billing.subscriptions.rows import EndRow
 from billing.subscriptions.rows import Schedule as Schedule
 from billing.subscriptions.rules import Commission, Document, End, Fee, Plan, Span, plan
 from billing.wallets.usecases import invoicing_of_partners
+from kit import testclock
+from kit.auth import Principal
 from kit.db import Session
 from kit.problems import Refused
 from schemas.deal import ContractTerms
@@ -102,7 +104,8 @@ async def _keep_ends(db: Session, endings: Sequence[Ending]) -> None:
 
 async def settle_due(db: Session, now: datetime, limit: int) -> int:
     """Invoice the months that begin; returns how many contracts were looked at."""
-    due = await rows.lock_due(db, now, limit)
+    is_due = testclock.due(db, Schedule.due_at, now, partner=Schedule.partner_id, customer=Schedule.customer_id)
+    due = await rows.lock_due(db, is_due, now, limit)
     await settle(db, due, now)
     return len(due)
 
@@ -117,7 +120,9 @@ async def settle(db: Session, schedules: Sequence[Schedule], now: datetime) -> N
     ends = defaultdict[UUID, list[EndRow]](list)
     for end in await rows.ends_of(db, ids):
         ends[end.contract_id].append(end)
-    documents, at = await documents_of(db, ids), await rows.times(db, ids, now)
+    documents = await documents_of(db, ids)
+    local = testclock.time(db, now, partner=Schedule.partner_id, customer=Schedule.customer_id)
+    at = await rows.times(db, ids, local)
     buyers = await _buyers(db, running)
     drafts: list[Draft] = []
     credits: list[Credit] = []
@@ -348,9 +353,10 @@ async def find_schedule(db: Session, contract_id: UUID) -> Schedule:
     return row
 
 
-def schedules(customer_id: UUID | None, partner_id: UUID | None) -> Select[Any]:
+def schedules(caller: Principal, customer_id: UUID | None, partner_id: UUID | None) -> Select[Any]:
     """The schedules that the caller may see."""
-    query = select(Schedule).where(Schedule.state != "new")
+    own = caller.own_rows(partner=Schedule.partner_id, customer=Schedule.customer_id)
+    query = select(Schedule).where(own, Schedule.state != "new")
     if customer_id:
         query = query.where(Schedule.customer_id == customer_id)
     return query.where(Schedule.partner_id == partner_id) if partner_id else query
