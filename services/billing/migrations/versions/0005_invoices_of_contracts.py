@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from kit.migrations import create_test_clocks, refuse_waiting_for_locks, roles, secure
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 ZERO = {"nullable": False, "server_default": "0"}
 
