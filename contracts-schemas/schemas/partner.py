@@ -3,8 +3,27 @@
 from typing import ClassVar
 from uuid import UUID
 
-from schemas.event import Event
+from schemas.event import Event, Value
 from schemas.values import InvoicingDetails
+
+
+class Branding(Value):
+    """How a whitelabel partner looks. What is not given is the platform's."""
+
+    name: str
+    """In place of the platform's name, on pages and in mails."""
+    background: str | None = None
+    """Colours are #rrggbb, and have the contrast that WCAG 2.2 AA asks for."""
+    text: str | None = None
+    primary: str | None = None
+    on_primary: str | None = None
+    logo_url: str | None = None
+    """A PNG that everybody may see; another logo has another address."""
+    domain: str | None = None
+    """The host of its site, proved to be its own."""
+    sender_label: str | None = None
+    sender_mailbox: str | None = None
+    """Where its mails come from: a mailbox of the organisation."""
 
 
 class PartnerChanged(Event):
@@ -28,3 +47,5 @@ class PartnerChanged(Event):
     """The platform's team member for this partner; the name is on that grant's `access.changed`."""
     invoicing: InvoicingDetails = InvoicingDetails()
     """What its own invoices carry; must be complete before a deal of it can be won (CON-6)."""
+    branding: Branding | None = None
+    """Of a whitelabel partner."""

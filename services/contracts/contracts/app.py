@@ -18,6 +18,7 @@ from contracts.deals.http import router as deals
 from contracts.deals.jobs import complete_orders, give_notice_of_protection
 from contracts.orders.http import router as orders
 from contracts.overview.http import router as overview
+from contracts.partners.http import logos
 from contracts.partners.http import router as partners
 from contracts.portings.http import router as portings
 from contracts.services.http import router as services
@@ -72,6 +73,7 @@ service = Service(
     consumers=[on_access_changed, on_clock_changed, on_people_changed, on_suppliers_changed, on_invoices],
     routers=[
         partners,
+        logos,
         access,
         customers,
         overview,

@@ -18,3 +18,5 @@ class Settings(ServiceSettings):
     """Where people sign in; stands in invitations."""
     finance_email: str | None = None
     """Where finance is told of early terminations; without one, where the platform receives mail."""
+    dns_server: str | None = None
+    """Whom to ask for the records that prove a domain, as address:port; the system's name servers, if nobody."""

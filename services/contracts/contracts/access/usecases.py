@@ -11,7 +11,7 @@ from contracts.access.invitations import invitation
 from contracts.access.rows import AccessGrant, KnownSupplier
 from contracts.access.rules import Holder, Status, Tenant, TenantKind, may_give, role_fits
 from contracts.customers.usecases import customer_of
-from contracts.partners.rules import Kind, TeamMember
+from contracts.partners.rules import TeamMember
 from contracts.partners.usecases import active_partner, release_responsible
 from kit import audit, mail, outbox
 from kit.auth import Caller, Grant, Role, grants, keep_grants
@@ -263,14 +263,13 @@ async def _tenant(db: Session, wish: GiveAccess) -> Tenant:
 
 async def _partner(db: Session, partner_id: UUID) -> Tenant:
     partner = await active_partner(db, partner_id, field="tenant_id")
-    whitelabel = partner.kind == Kind.WHITELABEL
     return Tenant(
         TenantKind.PARTNER,
         partner.id,
         partner_id=partner.id,
         name=partner.name,
         language=partner.language,
-        signed_by=partner.name if whitelabel else "Tandem",
+        signed_by=partner.brand_name,
     )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from contracts.customers.rules import Invoicing
-from contracts.partners.rules import Kind, PartnerTerms, Status, TeamMember
+from contracts.partners.rules import Branding, Kind, PartnerTerms, Status, TeamMember
 from kit.db import Base, uuid7
 
 
@@ -30,8 +30,23 @@ class Partner(Base):
     responsible_name: Mapped[str | None]
     """Copied from the grant, because a partner may not read the platform's grants."""
     responsible_email: Mapped[str | None]
+    branding_stored: Mapped[dict[str, Any]] = mapped_column("branding", JSONB, default=dict)
     invoicing_stored: Mapped[dict[str, Any]] = mapped_column("invoicing", JSONB, default=dict)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+    @property
+    def branding(self) -> Branding:
+        """How it looks, where it is a whitelabel partner."""
+        return Branding.model_validate(self.branding_stored)
+
+    @branding.setter
+    def branding(self, branding: Branding) -> None:
+        self.branding_stored = branding.model_dump(mode="json", exclude_none=True)
+
+    @property
+    def brand_name(self) -> str:
+        """The name that its people see: a whitelabel partner's own, else the platform's."""
+        return self.branding.name or self.name if self.kind == Kind.WHITELABEL else "Tandem"
 
     @property
     def terms(self) -> PartnerTerms:
@@ -70,3 +85,13 @@ class Partner(Base):
     @invoicing.setter
     def invoicing(self, details: Invoicing) -> None:
         self.invoicing_stored = details.model_dump(mode="json", exclude_none=True)
+
+
+class Logo(Base):
+    """A logo under the hash of its content; it belongs to nobody, since everybody may see it."""
+
+    __tablename__ = "logos"
+
+    hash: Mapped[str] = mapped_column(primary_key=True)
+    png: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from kit.migrations import refuse_waiting_for_locks, secure
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 
 STATES = "('waiting', 'requested', 'accepted', 'rejected', 'planned', 'done', 'cancelled')"
 
