@@ -5,6 +5,7 @@ import asyncio
 import json
 import logging
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def main() -> int:
         report.publish(json.loads(FIGURES.read_text()))
         return 0
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # which complains of every fault
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # not before everything started here is ended too
     print(f"chaos with --seed {given.seed}", flush=True)
     with staged(Path(HOME / "chaos"), given.replicas) as stage:
         outcome = asyncio.run(

@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from chaos.load import COPY_OF, Promise
-
+COPY_OF = "chaos-copy-of"
+"""Header of a record that the load has put there: another one under a new event id; the id it had."""
 ASKS = tuple(
     f"enrollment.{s}" for s in ("requested", "approved", "declined", "withdrawn", "expired", "refused", "cancelled")
 )
@@ -44,6 +44,15 @@ COPIES = (
 )
 """State facts, and the tables that others keep of them."""
 NO_SESSION = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What an answer of 2xx said: `what` is there, or has happened to it."""
+
+    what: str
+    id: str
+    detail: str = ""
 
 
 class Fact(NamedTuple):

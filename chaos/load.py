@@ -21,6 +21,7 @@ import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from chaos.checker import COPY_OF, Promise
 from stack.client import ADMIN, Unexpected, link_in
 from stack.processes import Suite as Processes
 from tests.suite import Suite
@@ -36,18 +37,7 @@ POOR_CREDITS = 40
 SEATS = 40
 WORKERS = 64
 ATTEMPT_S = 10.0
-COPY_OF = "chaos-copy-of"
-"""Header of a record that is another one under a new event id: the id it had."""
 COPIES_PER_S = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """What an answer of 2xx said: `what` is there, or has happened to it."""
-
-    what: str
-    id: str
-    detail: str = ""
 
 
 @dataclass

@@ -118,7 +118,8 @@ class Disk:
         for _ in range(50):
             now = os.statvfs(self.path)
             wanted = max(size, (now.f_blocks - now.f_bfree) * now.f_frsize)
-            if not subprocess.run(["mount", "-o", f"remount,size={wanted}", self.path], check=False).returncode:
+            resize = ["mount", "-o", f"remount,size={wanted}", self.path]
+            if subprocess.run(resize, capture_output=True, check=False).returncode == 0:
                 return
         raise RuntimeError(f"{self.path} cannot be resized")
 
