@@ -383,7 +383,7 @@ class Load:
 
     async def top_up(self) -> None:
         group = self._chance.choice([g for g in self.world.groups if g.partner_id])
-        credits = self._chance.randint(1, 60)
+        credits = self._chance.randint(1, 3 if group is self.world.groups[0] else 60)  # the first one stays poor
         path = f"/v1/wallets/{group.partner_id}/top-ups"
         answer = await self._twice_perhaps("top-up", "billing", path, {"credits": credits, "reason": "chaos"}, ADMIN)
         if answer and answer.is_success:

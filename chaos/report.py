@@ -50,30 +50,27 @@ def publish(figures: Mapping[str, Any]) -> None:
 
 def table(figures: Mapping[str, Any]) -> str:
     """The README's table of a run."""
-    faults = figures["faults"]
+    faults, claims = figures["faults"], figures["claims"]
     cuts = sum(n for kind, n in faults.items() if kind.startswith("cut"))
     full = sum(n for kind, n in faults.items() if kind.startswith("disk"))
-    enrollments = sum(figures["enrollments"].values())
-    broken = sum(claim["broken"] for claim in figures["claims"])
-    checked = sum(claim["looked_at"] for claim in figures["claims"])
-    rows = [
-        ("load", f"{figures['minutes']:g} minutes, {figures['requests']:,} requests ({figures['requests_per_s']:g}/s)"),
-        ("processes", f"{figures['replicas']} replicas of every role of five services, one broker, one PostgreSQL"),
-        ("killed (SIGKILL)", f"{faults.get('kill -9', 0)}"),
-        ("frozen past time-outs (SIGSTOP)", f"{faults.get('frozen', 0)}"),
-        ("cut from Kafka or PostgreSQL", f"{cuts}"),
-        ("disk full", f"{full}"),
-        ("forced rebalances", f"{faults.get('rebalance', 0)}"),
-        (
-            "requests repeated · records sent again",
-            f"{figures['requests_repeated']:,} · {sum(figures['records_copied'].values()):,}",
-        ),
-        ("enrollments", f"{enrollments:,}"),
-        *(
-            (claim["claim"], "holds" if not claim["broken"] else f"**broken {claim['broken']} times**")
-            for claim in figures["claims"]
-        ),
-        ("checks · broken", f"{checked:,} · **{broken}**"),
-    ]
-    lines = [f"| seed {figures['seed']} | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
-    return "\n".join(lines) + "\n"
+    copied = sum(figures["records_copied"].values())
+    befell = {
+        "kill -9": faults.get("kill -9", 0),
+        "frozen past time-outs": faults.get("frozen", 0),
+        "cut from Kafka or PostgreSQL": cuts,
+        "a full disk": full,
+        "a forced rebalance": faults.get("rebalance", 0),
+    }
+    checks, broken = sum(claim["looked_at"] for claim in claims), sum(claim["broken"] for claim in claims)
+    rows = {
+        f"seed {figures['seed']}": f"{figures['minutes']:g} minutes, {figures['replicas']} replicas of every role",
+        "load": f"{figures['requests']:,} requests ({figures['requests_per_s']:g}/s), repeated"
+        f" {figures['requests_repeated']:,} times; {copied} records sent again",
+        "faults": ", ".join(f"{n} × {what}" for what, n in befell.items()),
+        "result": f"{sum(figures['enrollments'].values()):,} enrollments, {figures['records']:,} records,"
+        f" {figures['mails']:,} mails",
+        "checked": "; ".join(claim["claim"] for claim in claims),
+        "broken": f"**{broken}** of {checks:,} checks",
+    }
+    head, *body = [f"| {name} | {value} |" for name, value in rows.items()]
+    return "\n".join([head, "|---|---|", *body]) + "\n"

@@ -118,7 +118,7 @@ class Disk:
         for _ in range(50):
             now = os.statvfs(self.path)
             wanted = max(size, (now.f_blocks - now.f_bfree) * now.f_frsize)
-            resize = ["mount", "-o", f"remount,size={wanted}", self.path]
+            resize = ["mount", "-o", f"remount,size={wanted}", str(self.path)]
             if subprocess.run(resize, capture_output=True, check=False).returncode == 0:
                 return
         raise RuntimeError(f"{self.path} cannot be resized")

@@ -41,7 +41,7 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import UnaryExpression
 from sqlalchemy.sql.operators import desc_op
@@ -691,7 +691,8 @@ def create_app(service: Any, lifespan: Any = None) -> FastAPI:
     )
     app.state.service = service
     install(app)
-    for unreachable in (InterfaceError, OperationalError, PoolTimeout, ConnectionError, TimeoutError):
+    # InternalError: of asyncpg, where the server said good-bye while nothing was asked.
+    for unreachable in (InterfaceError, InternalError, OperationalError, PoolTimeout, ConnectionError, TimeoutError):
         app.add_exception_handler(unreachable, _unavailable)
     app.add_exception_handler(DBAPIError, _unstorable)
     if service.role != "worker":

@@ -45,7 +45,7 @@ class Outcomes:
                 connection.add_termination_listener(lambda *_, lost=lost: lost.set())
                 await connection.add_listener(CHANNEL, lambda _c, _pid, _ch, key: self._wake(key))
                 await lost.wait()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 log.warning("outcomes_lost", error=str(error))
             finally:
                 connection.terminate()

@@ -89,6 +89,7 @@ class Relay:
                 KafkaError,
                 asyncpg.PostgresError,
                 asyncpg.InterfaceError,
+                asyncpg.InternalClientError,  # the server said good-bye while nothing was asked
             ) as error:
                 self.trouble = await self._kafka.why(error) if isinstance(error, KafkaError) else None
                 log.warning("relay_restarts", error=self.trouble or f"{type(error).__name__}: {error}"[:300])

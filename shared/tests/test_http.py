@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel
 from sqlalchemy import func, select, text, update
 from sqlalchemy.event import listen
+from sqlalchemy.exc import InternalError
 from starlette.requests import Request
 
 from kit.auth import Role
@@ -72,6 +74,12 @@ def shown(note: Note) -> NoteOut:
     return NoteOut(id=note.id, body=note.body, version=note.version)
 
 
+UNREACHABLE = {
+    "swallows": TimeoutError(),  # as asyncpg says where an address takes everything and answers nothing
+    "good-bye": InternalError(None, None, asyncpg.InternalClientError("cannot switch to state 12")),
+}
+
+
 @router.post("", status_code=201, dependencies=[needs("partner_admin")], responses=problems(TooRude))
 async def post_note(body: NoteIn, caller: Caller, db: Db, once: Once, response: Response) -> NoteOut:
     note = Note(partner_id=caller.tenant_id, body=body.body, version=body.version)
@@ -81,8 +89,8 @@ async def post_note(body: NoteIn, caller: Caller, db: Db, once: Once, response: 
         raise TooRude("words", field="body", words=3)
     if body.body == "crash":
         raise RuntimeError("secret internals")
-    if body.body == "no answer":
-        raise TimeoutError  # as asyncpg does where the server's address swallows everything
+    if body.body in UNREACHABLE:
+        raise UNREACHABLE[body.body]
     if body.body == "slow":
         await db.execute(text("select pg_sleep(0.5)"))
     response.headers["Location"] = f"/v1/notes/{note.id}"
@@ -480,10 +488,11 @@ async def test_a_server_that_only_reads_while_it_recovers_is_asked_again_later(u
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
 
 
-async def test_a_database_that_does_not_answer_at_all_is_told_to_be_asked_again_later(service: Sample) -> None:
+@pytest.mark.parametrize("how", UNREACHABLE)
+async def test_a_database_that_goes_away_without_a_word_is_told_as_unavailable(service: Sample, how: str) -> None:
     token = await service.grant(Role.PARTNER_ADMIN, ("partner", PARTNER), "carl@a.example")
     async with service.client(token) as carl:
-        answer = await carl.post("/v1/notes", json={"body": "no answer"}, headers={"Idempotency-Key": "no-answer"})
+        answer = await carl.post("/v1/notes", json={"body": how}, headers={"Idempotency-Key": how})
 
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unavailable")
 
