@@ -26,6 +26,9 @@ ON_PARTS = (
 )
 """Each begins with a PostgreSQL and a Kafka of its own, fresh."""
 
+WHEN_ASKED = ("growth_tables", "growth_replicas")
+"""Like those, but only where they are named: they take long and much disk."""
+
 ON_SUITE = (
     "main_job_idle_ms",
     "main_job_http_per_s",
@@ -39,15 +42,21 @@ ON_SUITE = (
 
 
 def main() -> int:
-    every = (*ON_PARTS, *ON_SUITE)
+    usual = (*ON_PARTS, *ON_SUITE)
+    every = (*usual, *WHEN_ASKED)
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    options.add_argument("names", nargs="*", metavar="name", help=f"any of: {', '.join(every)} (default: all)")
-    names = options.parse_args().names or every
+    options.add_argument(
+        "names",
+        nargs="*",
+        metavar="name",
+        help=f"any of: {', '.join(every)} (default: all but {' and '.join(WHEN_ASKED)})",
+    )
+    names = options.parse_args().names or usual
     if unknown := set(names) - set(every):
         options.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     report = Report()
-    for name in ON_PARTS:
+    for name in (*ON_PARTS, *WHEN_ASKED):
         if name in names:
             say(name)
             began = time.monotonic()

@@ -1,0 +1,57 @@
+"""The CPU time of an enrollment in bulk with four partitions a topic and four workers a service, against one of each.
+
+Topics are made before the services are: `topics apply` never changes a partition count.
+"""
+
+from dataclasses import replace
+from statistics import median
+
+import uvloop
+
+from bench.results import Result
+from bench.world import World, per_enrollment
+from kit import topics
+from kit.kafka import Kafka
+from schemas.event import all_events
+from stack import parts as local
+from stack.parts import Parts
+from stack.places import HOME
+from stack.processes import SERVICES, suite
+
+REPLICAS = 4
+RUNS = 3
+
+
+def run(parts: Parts) -> list[Result]:
+    """Each of the two on a PostgreSQL and a Kafka of its own, as topics cannot lose partitions."""
+    one_of_each = uvloop.run(_run(parts, 1))
+    with local.running(HOME / "bench-replicas") as fresh:
+        found = [one_of_each, uvloop.run(_run(fresh, REPLICAS))]
+    (one, _), (many, note) = found
+    note = f"{one:.2f} with one of each; medians of {RUNS}; {note}"
+    return [Result("growth_replicas_cpu_ms", many, "ms", many / one, 1.2, "less", note)]
+
+
+async def _run(parts: Parts, number: int) -> tuple[float, str]:
+    """CPU milliseconds an enrollment, and whose they are."""
+    declared = topics.declared(all_events(), "bench.dlq")
+    await topics.apply(Kafka(parts.kafka), [replace(topic, partitions=number) for topic in declared], replication=1)
+    roles = {name: ["all", *["worker"] * (number - 1)] for name in SERVICES}
+    with suite(HOME / "bench-suite", roles=roles, parts=parts) as processes:
+        world = World(processes)
+        try:
+            await world.populate()
+            costs = [await _enroll(world) for _ in range(RUNS)]
+        finally:
+            await world.aclose()
+    return median(cost for cost, _ in costs), costs[-1][1]
+
+
+async def _enroll(world: World) -> tuple[float, str]:
+    course_id = await world.new_course()
+    cpu = world.cpu_s()
+    wish = {"course_id": course_id, "person_ids": world.people}
+    await world.post("enrollment", "/v1/enrollment-batches", wish, by=world.admin)
+    await world.until_confirmed(course_id, len(world.people))
+    cpu = world.cpu_s() - cpu
+    return cpu.total() * 1000 / len(world.people), per_enrollment(cpu, len(world.people))
