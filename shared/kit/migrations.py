@@ -136,6 +136,17 @@ def close_audit(op: Operations | Any) -> None:
     op.execute(f"grant select (id) on audit to {api}")  # of the row just added
 
 
+def close_parked(op: Operations | Any) -> None:
+    """Requests see what could not be handled or sent, bodies of events and all, for the platform only."""
+    for table in ("parked", "waiting", "outbox_dead"):
+        op.execute(f"alter table {table} enable row level security")
+        op.execute(
+            f"create policy platform on {table} to {roles(op)['api']} "
+            "using (current_setting('tandem.tenant', true) = 'platform')"
+        )
+        op.execute(f"create policy everything on {table} to {roles(op)['worker']} using (true)")
+
+
 def secure(op: Operations | Any, table: str, *, api: str = "select, insert, update, delete", **tenants: str) -> None:
     """Row-level security for a table of tenants' rows, and its grants.
 

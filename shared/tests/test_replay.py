@@ -22,7 +22,7 @@ from sqlalchemy import BigInteger, Column, Table, Text, Uuid, text
 from typer.testing import CliRunner
 
 from kit import Service, clock, mail, outbox, topics
-from kit.auth import Grant, Role, keep_grants
+from kit.auth import Grant, Role, act_as, keep_grants
 from kit.cli import command_line
 from kit.consumer import Consumer, Handler, batches, wait_for
 from kit.db import Session, metadata, upsert_newer
@@ -40,6 +40,7 @@ revision = "0001"
 down_revision = None
 def upgrade():
     migrations.create_kit_tables(op)
+    migrations.close_parked(op)
     op.execute("create table known (name text primary key)")
     op.execute("create table done (id uuid primary key, thing_id uuid not null, number int not null)")
     op.execute("create table names (id uuid primary key, version bigint not null, name text not null)")
@@ -334,6 +335,23 @@ async def test_only_admins_of_the_platform_see_or_touch_parked_records(sample: R
         assert (await sample.get(f"/v1/parked/{row['id']}", **who)).status_code == 403
         for path in (f"/v1/parked/{row['id']}/replay", f"/v1/parked/{row['id']}/drop", "/v1/parked/replay"):
             assert (await sample.post(path, {"reason": "no reason", "which": {"all": True}}, **who)).status_code == 403
+
+
+async def test_the_database_shows_parked_records_to_the_platform_only(sample: Running, world: World) -> None:
+    await sample.deliver(world.step(uuid7(), 1, needs="Pia"), world.step(uuid7(), 1, needs="later"))
+
+    async def seen(tenant: str) -> tuple[int, int]:
+        async with sample.service.database.api.begin() as db:
+            await act_as(db, tenant, "user:somebody")
+            both = [await db.scalar(text(f"select count(*) from {table}")) for table in ("parked", "waiting")]
+        return both[0] or 0, both[1] or 0
+
+    assert [await seen(tenant) for tenant in ("platform", f"partner/{uuid7()}", "public", "")] == [
+        (1, 1),
+        (0, 0),
+        (0, 0),
+        (0, 0),
+    ]
 
 
 async def test_many_are_replayed_by_what_they_have_in_common_a_part_at_a_time(sample: Running, world: World) -> None:
