@@ -745,3 +745,31 @@ async def test_whoever_is_waited_for_has_it_on_the_attention_list_until_it_is_do
         [["termination_asked"], [], []],
         [[], [], []],
     ]
+
+
+async def test_a_day_to_ask_again_is_kept_with_consent_only_and_forgotten_on_request(leaving: Leaving) -> None:
+    (termination,) = await leaving.requested(await leaving.service())
+    path = f"/v1/terminations/{termination}/ask-again"
+    body = {"ask_again_on": "2028-02-29", "agreed_by": "the director", "words": "You may call in 2028."}
+
+    async def edit(method: str, json: Any, email: str) -> Any:
+        version = (await leaving.shown(termination))["version"]
+        headers = leaving.running.headers(email) | {"If-Match": f'"{version}"'}
+        return await leaving.running.http.request(method, path, json=json, headers=headers)
+
+    running = await edit("PUT", body, PARTNER)
+    await leaving.press((await leaving.links())[0], "approve")
+    await leaving.at("2027-01-01T09:00:00Z")
+    soon = await edit("PUT", {**body, "ask_again_on": "2027-01-01"}, PARTNER)
+    bare = await edit("PUT", {"ask_again_on": "2028-02-29"}, PARTNER)
+    kept = await edit("PUT", body, PARTNER)
+    found = await leaving.running.get("/v1/terminations", email=PARTNER, ask_again_until="2028-03-01")
+    none_yet = await leaving.running.get("/v1/terminations", email=PARTNER, ask_again_until="2028-02-28")
+    forgotten = await edit("DELETE", None, CUSTOMER)
+
+    assert problem(running)["type"] == "/problems/not-ended"
+    assert problem(soon)["type"] == "/problems/asked-too-soon"
+    assert problem(bare)["type"] == "/problems/not-understood"
+    assert (kept.json()["ask_again_on"], kept.json()["consent"]["agreed_by"]) == ("2028-02-29", "the director")
+    assert ([len(a.json()["items"]) for a in (found, none_yet)]) == [1, 0]
+    assert (forgotten.json()["ask_again_on"], forgotten.json()["consent"]) == (None, None)

@@ -17,7 +17,9 @@ from contracts.terminations.parties import NobodyToAsk
 from contracts.terminations.rules import OPEN, WAITS_FOR, Reason, State
 from contracts.terminations.usecases import (
     Asked,
+    AskedTooSoon,
     NewRequest,
+    NotEnded,
     PortingOpen,
     ServiceEnded,
     ServiceNamedTwice,
@@ -29,7 +31,7 @@ from contracts.terminations.usecases import (
 )
 from kit.auth import Role
 from kit.db import Session
-from kit.http import Caller, Db, IfMatch, Items, Once, Page, Router, etag, needs, now, page, problems
+from kit.http import Caller, Db, IfMatch, Items, Match, Once, Page, Router, etag, needs, now, page, problems
 from kit.problems import Refused
 
 router = Router(prefix="/v1", tags=["terminations"])
@@ -302,6 +304,9 @@ class PathOut(TerminationOut):
     requested_by: str
     agreed_by: str | None
     note: str | None
+    ask_again_on: date | None
+    """When the former customer may be asked again; kept with its consent."""
+    consent: dict[str, Any] | None
     steps: list[StepOut]
     proposals: list[ProposalOut]
 
@@ -349,6 +354,22 @@ class NoteIn(Form):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "the customer moves"}]})
 
     reason: Text
+
+
+class AskAgainIn(Form):
+    """A day to ask a former customer again; kept with its consent only."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"ask_again_on": "2028-01-15", "agreed_by": "the director", "words": "You may call in 2028."}]
+        },
+    )
+
+    ask_again_on: Day
+    agreed_by: Text
+    words: Text
+    """What the customer agreed to, word by word."""
 
 
 class NightOut(BaseModel):
@@ -481,10 +502,13 @@ async def get_terminations(
     contract_id: UUID | None = None,
     request_id: UUID | None = None,
     state: State | None = None,
+    ask_again_until: date | None = None,
 ) -> Items[TerminationOut]:
     """Terminations, oldest first: staff see all, a partner its customers', a customer its own once it is asked."""
     wishes = {"customer_id": customer_id, "contract_id": contract_id, "request_id": request_id, "state": state}
     query = usecases.seen_by(caller).filter_by(**{name: wish for name, wish in wishes.items() if wish is not None})
+    if ask_again_until is not None:
+        query = usecases.to_ask_again(query, ask_again_until)
     customer = caller.tenant_kind == "customer"
     return await page(db, query, [query.selected_columns.id], at, lambda t: TerminationOut.of(t, customer=customer))
 
@@ -506,6 +530,8 @@ async def _path(db: Session, caller: Caller, t: Any, response: Response) -> Path
         requested_by=t.requested_by,
         agreed_by=t.agreed_by,
         note=t.note,
+        ask_again_on=t.ask_again_on,
+        consent=t.consent,
         steps=[StepOut(step=s.step, at=s.at, actor=s.actor, detail=s.detail) for s in steps if s.step not in hidden],
         proposals=[ProposalOut.of(p) for p in proposals],
     )
@@ -612,4 +638,37 @@ async def post_close(
     match.check(t.version)
     at = await time_of_customer(db, t.customer_id, now())
     await finance.close_by_hand(db, t, body.reason, actor=caller.actor, now=at)
+    return await _path(db, caller, t, response)
+
+
+@router.put(
+    "/terminations/{termination_id}/ask-again",
+    dependencies=[needs(*PARTNERS)],
+    responses=problems(TerminationNotFound, NotEnded, AskedTooSoon),
+)
+async def put_ask_again(
+    termination_id: UUID, body: AskAgainIn, match: IfMatch, caller: Caller, db: Db, response: Response
+) -> PathOut:
+    """Keep a day to ask a former customer again, with its consent."""
+    wish = usecases.AskAgain(body.ask_again_on, body.agreed_by, body.words)
+    return await _ask_again(termination_id, wish, match, caller, db, response)
+
+
+@router.delete(
+    "/terminations/{termination_id}/ask-again",
+    dependencies=[needs(*READERS)],
+    responses=problems(TerminationNotFound, NotEnded),
+)
+async def delete_ask_again(termination_id: UUID, match: IfMatch, caller: Caller, db: Db, response: Response) -> PathOut:
+    """Forget the day and the consent; the former customer may do so itself."""
+    return await _ask_again(termination_id, None, match, caller, db, response)
+
+
+async def _ask_again(
+    termination_id: UUID, wish: usecases.AskAgain | None, match: Match, caller: Caller, db: Session, response: Response
+) -> PathOut:
+    t = await usecases.find_locked(db, caller, termination_id)
+    match.check(t.version)
+    at = await time_of_customer(db, t.customer_id, now())
+    await usecases.keep_ask_again(db, t, wish, actor=caller.actor, now=at)
     return await _path(db, caller, t, response)

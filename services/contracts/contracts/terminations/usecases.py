@@ -28,6 +28,7 @@ from contracts.terminations.moves import (
 from contracts.terminations.parties import NobodyToAsk, Parties, parties_of
 from contracts.terminations.rows import Night, Proposal, Step, Termination, TerminationWish
 from contracts.terminations.rules import (
+    LAST_DAY,
     OPEN,
     BadWish,
     Reason,
@@ -95,6 +96,19 @@ class WishTooLate(Refused):
 
     status = 422
     rule = "CON-9"
+
+
+class NotEnded(Refused):
+    """This service has not ended."""
+
+    rule = "CON-14"
+
+
+class AskedTooSoon(Refused):
+    """The day to ask again lies after today, and not beyond 2100."""
+
+    status = 422
+    rule = "CON-14"
 
 
 class WishNotFound(Refused):
@@ -415,6 +429,30 @@ def wishes_seen_by(caller: Caller) -> Select[TerminationWish]:
     return select(TerminationWish).where(own)
 
 
+# -- asking a former customer again (CON-14) --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """When a former customer may be asked again, and who of it agreed to that, to which words."""
+
+    on: date
+    agreed_by: str
+    words: str
+
+
+async def keep_ask_again(db: Session, t: Termination, wish: AskAgain | None, *, actor: str, now: datetime) -> None:
+    """Keep the day with the customer's consent, or forget both. Raises `NotEnded`, `AskedTooSoon`."""
+    if t.at is not State.ENDED:
+        raise NotEnded(state=t.state)
+    if wish and not local_day(now, t.time_zone) < wish.on <= LAST_DAY:
+        raise AskedTooSoon(str(wish.on), field="ask_again_on")
+    consent = {"agreed_by": wish.agreed_by, "words": wish.words, "at": now.isoformat()} if wish else None
+    t.ask_again_on, t.consent = (wish.on if wish else None), consent
+    t.version += 1
+    await record(db, t, "ask_again_kept" if wish else "ask_again_forgotten", actor, now)
+
+
 # -- looking ----------------------------------------------------------------------------------------------
 
 
@@ -425,6 +463,11 @@ def seen_by(caller: Caller) -> Select[Termination]:
         return seen
     with_finance = Termination.state.in_([State.PROPOSAL_DUE, State.BY_HAND])
     return seen.where(not_(and_(with_finance, Termination.proposal_id.is_(None))))
+
+
+def to_ask_again(query: Select[Termination], until: date) -> Select[Termination]:
+    """Of these, the former customers that may be asked again by a day."""
+    return query.where(Termination.ask_again_on <= until)
 
 
 async def find(db: Session, caller: Caller, termination_id: UUID) -> Termination:
