@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Row, func, select, text
 
 from contracts.attention.usecases import Resolution, resolve_items
 from contracts.customers.usecases import end_subscriptions
+from contracts.portings.usecases import PortingOut, portings_out
 from contracts.services.usecases import end_contracts
 from contracts.terminations.answers import CLOCK
 from contracts.terminations.rows import Night, Termination
@@ -22,6 +23,7 @@ from kit.db import Session
 from schemas.contract import ContractTerminated
 
 BATCH = 1000
+NO_PORTING = PortingOut(False, None)
 
 _COLUMNS = (
     Termination.id,
@@ -67,9 +69,10 @@ async def end_due(db: Session, now: datetime) -> int:
         await _finish_night(db, now)
         return 0
     night = await _night(db, now, due)
-    portings: dict[UUID, tuple[bool, date | None]] = {}
-    waiting = [row for row in rows if row.contract_id in portings and portings[row.contract_id][0]]
-    over = [row for row in rows if row not in waiting]
+    portings = await portings_out(db, [row.contract_id for row in rows])
+    waits = {contract_id for contract_id, porting in portings.items() if porting.open}
+    waiting = [row for row in rows if row.contract_id in waits]
+    over = [row for row in rows if row.contract_id not in waits]
     days = {row.id: _actual_day(row, portings) for row in over}
     await _move(db, waiting, State.WAITS_FOR_PORTING, {row.id: row.last_day for row in waiting})
     await _end(db, over, days, now)
@@ -83,8 +86,8 @@ async def end_ported(db: Session, now: datetime) -> int:
     """End the services whose last porting out is done or cancelled, on that day; a job's body (CON-7)."""
     waits = select(Termination.id, Termination.contract_id).where(Termination.state == State.WAITS_FOR_PORTING)
     waiting = {row.contract_id: row.id for row in await db.execute(waits)}
-    portings: dict[UUID, tuple[bool, date | None]] = {}
-    ready = [id_ for contract_id, id_ in waiting.items() if not portings.get(contract_id, (False, None))[0]]
+    portings = await portings_out(db, list(waiting))
+    ready = [id_ for contract_id, id_ in waiting.items() if not portings.get(contract_id, NO_PORTING).open]
     rows = await _taken(db, now, Termination.state == State.WAITS_FOR_PORTING, Termination.id.in_(ready[:BATCH]))
     await _end(db, rows, {row.id: _actual_day(row, portings) for row in rows}, now)
     return len(rows)
@@ -98,11 +101,11 @@ async def _taken(db: Session, now: datetime, *which: ColumnElement[bool]) -> Seq
     return rows
 
 
-def _actual_day(row: Row[Any], portings: Mapping[UUID, tuple[bool, date | None]]) -> date:
+def _actual_day(row: Row[Any], portings: Mapping[UUID, PortingOut]) -> date:
     """The last day, or the later one on which the last porting out was done or cancelled."""
-    closed_on = portings.get(row.contract_id, (False, None))[1]
+    over_on = portings.get(row.contract_id, NO_PORTING).over_on
     last_day: date = row.last_day
-    return max(last_day, closed_on) if closed_on else last_day
+    return max(last_day, over_on) if over_on else last_day
 
 
 async def _end(db: Session, rows: Sequence[Row[Any]], days: Mapping[UUID, date], now: datetime) -> None:

@@ -12,6 +12,7 @@ from contracts.attention.usecases import Item, open_item, resolve_item
 from contracts.buyouts.rules import Quote, as_stored, free_of_charge
 from contracts.buyouts.usecases import drawn, paid_for, term_of
 from contracts.customers.usecases import customer_of, find_customer
+from contracts.portings.usecases import link_portings_out, open_porting_in
 from contracts.services.usecases import ContractNotFound, find_contract, lock_contracts
 from contracts.services.usecases import seen_by as contracts_seen_by
 from contracts.terminations import letters
@@ -288,6 +289,8 @@ async def _terminable(db: Session, wish: NewRequest) -> dict[UUID, Any]:
             raise ServiceEnded(contract_id, field=field)
         if contract_id in open_:
             raise TerminationOpen(contract_id, field=field, termination_id=open_[contract_id])
+        if porting_id := await open_porting_in(db, contract_id):
+            raise PortingOpen(contract_id, field=field, porting_id=porting_id)
     return contracts
 
 
@@ -340,6 +343,7 @@ async def _announce(db: Session, made: Sequence[Termination], actor: str, partie
     """Say what was requested, ask the customer about what ends regularly, alert finance to the rest."""
     group = uuid7()
     for t in made:
+        await link_portings_out(db, t.contract_id, t.id, now=now)
         outbox.add(
             db,
             TerminationRequested(
