@@ -242,9 +242,10 @@ async def move_order(
     at = await time_of_customer(db, order.customer_id, now)
     left = order.state
     check_move(State(left), move, caller=caller)
+    if move.to is State.DONE:  # the contract first: a done order has one
+        starts_on = day_done(order, move, zone=customer.time_zone, at=at)
+        await _activate(db, order, starts_on, customer.time_zone, actor=caller.actor, at=at)
     apply_move(order, move, zone=customer.time_zone, caller=caller, at=at)
-    if order.state == State.DONE:
-        await _activate(db, order, customer.time_zone, actor=caller.actor, at=at)
     if left == State.WAITING:
         await hold_trial(db, order.customer_id, False, actor=caller.actor, now=at)
         lists = ["partner" if order.partner_id else "customer", "platform"]
@@ -277,11 +278,7 @@ def apply_move(thing: Any, move: Move, *, zone: str, caller: Caller, at: datetim
         thing.planned_on = move.planned_on
         thing.originally_planned_on = thing.originally_planned_on or move.planned_on
     if move.to is State.DONE:
-        done_on = move.done_on or today
-        began = local_day(thing.created_at, zone)
-        if not began <= done_on <= today:
-            raise DayNotPossible(f"It was done from {began} to today, {today}.", field="done_on")
-        thing.done_on = done_on
+        thing.done_on = day_done(thing, move, zone=zone, at=at)
     thing.state = move.to
     thing.reason = move.reason if move.to in (State.REJECTED, State.CANCELLED) else None
     thing.version += 1
@@ -289,9 +286,16 @@ def apply_move(thing: Any, move: Move, *, zone: str, caller: Caller, at: datetim
     thing.steps = [*thing.steps, step(move.to, caller, at, **more)]
 
 
-async def _activate(db: Session, order: Order, time_zone: str, *, actor: str, at: datetime) -> None:
-    if order.done_on is None:
-        raise ValueError("an order that is done has its day")
+def day_done(thing: Any, move: Move, *, zone: str, at: datetime) -> date:
+    """The day on which an order or a porting was done. Raises `DayNotPossible`."""
+    began, today = local_day(thing.created_at, zone), local_day(at, zone)
+    done_on = move.done_on or today
+    if not began <= done_on <= today:
+        raise DayNotPossible(f"It was done from {began} to today, {today}.", field="done_on")
+    return done_on
+
+
+async def _activate(db: Session, order: Order, starts_on: date, time_zone: str, *, actor: str, at: datetime) -> None:
     contract = await start_contract(
         db,
         NewContract(
@@ -299,7 +303,7 @@ async def _activate(db: Session, order: Order, time_zone: str, *, actor: str, at
             terms=order.terms,
             customer_id=order.customer_id,
             partner_id=order.partner_id,
-            starts_on=order.done_on,
+            starts_on=starts_on,
             time_zone=time_zone,
             invoicer=await invoicer_of(db, order.customer_id),
             order_id=order.id,
