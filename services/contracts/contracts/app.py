@@ -3,11 +3,13 @@
 from contracts.access.consumers import on_people_changed, on_suppliers_changed
 from contracts.access.http import router as access
 from contracts.access.jobs import announce_bound
+from contracts.attention.consumers import on_approvals
 from contracts.attention.http import router as attention
 from contracts.attention.jobs import wake_snoozed_items
 from contracts.buyouts.consumers import on_invoices
 from contracts.clocks import router as clocks
 from contracts.customers.http import router as customers
+from contracts.customers.imports import CUSTOMERS
 from contracts.customers.jobs import (
     end_trials_that_are_over,
     renew_subscriptions_that_run_on,
@@ -35,7 +37,7 @@ from contracts.terminations.jobs import (
 from contracts.terminations.pages import PURPOSES as TERMINATION_PAGES
 from contracts.usage.http import router as usage
 from contracts.usage.jobs import count_activities_of_the_new_day
-from kit import Service, links
+from kit import Service, bulk, links
 from kit.auth import on_access_changed
 from kit.cli import command_line
 from kit.testclock import on_clock_changed
@@ -70,12 +72,13 @@ service = Service(
         contract.TerminationScheduled,
         contract.ContractTerminated,
     ],
-    consumers=[on_access_changed, on_clock_changed, on_people_changed, on_suppliers_changed, on_invoices],
+    consumers=[on_access_changed, on_clock_changed, on_people_changed, on_suppliers_changed, on_invoices, on_approvals],
     routers=[
         partners,
         logos,
         access,
         customers,
+        bulk.router("/v1/customer-imports", CUSTOMERS, ["admin", "support", "partner_admin"]),
         overview,
         usage,
         attention,
@@ -88,6 +91,7 @@ service = Service(
         links.router(TERMINATION_PAGES),
     ],
     jobs=[
+        *bulk.workers(CUSTOMERS),
         announce_bound,
         end_trials_that_are_over,
         warn_of_trials_that_end,

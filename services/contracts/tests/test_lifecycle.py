@@ -20,6 +20,7 @@ from contracts.terminations.rules import end_of_day, local_day, months_after
 from contracts.zones import day_begins
 from kit.testing import Running, problem
 from schemas.customer import CustomerChanged
+from schemas.enrollment import EnrollmentDeclined, EnrollmentRequested
 
 START = datetime(2027, 3, 1, 12, tzinfo=UTC)
 
@@ -329,3 +330,34 @@ async def test_a_partner_sees_its_own_items_by_due_time_and_puts_them_aside(cont
     await advance(contracts, partner, datetime(2027, 3, 5, 12, tzinfo=UTC))
     assert await contracts.value("select attention from overview") == 3
     assert len((await contracts.get("/v1/attention", email=ada)).json()["items"]) == 3
+
+
+async def test_a_request_waits_on_the_partners_list_until_it_is_decided_in_whatever_order(contracts: Running) -> None:
+    partner = await a_partner(contracts)
+    customer = await a_customer(contracts, partner)
+    facts = {"person_id": uuid4(), "course_id": uuid4(), "customer_id": customer["customer_id"], "version": 1}
+    first, second = uuid4(), uuid4()
+
+    def asked(enrollment: UUID) -> EnrollmentRequested:
+        expiry = START + timedelta(days=14)
+        asked_by = {"way": "requested", "payment": "invoice", "at": START}
+        return EnrollmentRequested(enrollment_id=enrollment, expires_at=expiry, **asked_by, **facts)
+
+    def declined(enrollment: UUID) -> EnrollmentDeclined:
+        return EnrollmentDeclined(enrollment_id=enrollment, way="requested", payment="invoice", **facts)
+
+    await contracts.deliver(asked(first))
+    await contracts.deliver(declined(second))  # overtook its request
+    await contracts.deliver(asked(second))
+    (item,) = await contracts.rows("select * from attention_items where resolved_at is null")
+    assert (item["kind"], item["subject"], item["due_at"]) == (
+        "approval_waiting",
+        "Zilverberg",
+        START + timedelta(days=3),
+    )
+    assert await contracts.value("select attention from overview") == 1
+
+    await contracts.deliver(declined(first))
+    await contracts.empty_inbox()
+    await contracts.deliver(asked(first), declined(first), asked(second))
+    assert await contracts.value("select attention from overview") == 0

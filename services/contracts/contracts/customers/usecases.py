@@ -1,6 +1,6 @@
 """Making and changing customers; every change is announced with the whole customer."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -154,6 +154,12 @@ async def partner_of_customer(db: Session, customer_id: UUID) -> UUID | None:
     return partner_id
 
 
+async def names_and_partners(db: Session, customer_ids: Collection[UUID]) -> dict[UUID, tuple[str, UUID | None]]:
+    """What customers are called and whose they are, of those that are there."""
+    query = select(Customer.id, Customer.name, Customer.partner_id).where(Customer.id.in_(customer_ids))
+    return {row[0]: (row[1], row[2]) for row in await db.execute(query)}
+
+
 async def has_customers(db: Session, partner_id: UUID) -> bool:
     """Whether a partner has any customer."""
     return await db.scalar(select(Customer.id).where(Customer.partner_id == partner_id).limit(1)) is not None
@@ -184,6 +190,25 @@ async def make_customer(db: Session, wish: NewCustomer, *, caller: Caller, now: 
         zone = zone or partner.time_zone
     await _check_parent(db, wish.parent_id, wish.partner_id, child=None)
     now = await testclock.time_of(db, now, partner_id=wish.partner_id)
+    customer = _new(wish, zone or HOME_ZONE, now)
+    db.add(customer)
+    await _announce(db, [customer], "customer.made", caller.actor, now, changed=sorted(_as_values(customer)))
+    return customer
+
+
+async def add_customers(
+    db: Session, partner_id: UUID, wishes: Sequence[NewCustomer], *, actor: str, now: datetime
+) -> list[Customer]:
+    """Enter new customers of one partner at once, in their order. Raises what the partner refuses."""
+    partner = await active_partner(db, partner_id, field="partner_id")
+    now = await testclock.time_of(db, now, partner_id=partner_id)
+    customers = [_new(wish, wish.time_zone or partner.time_zone, now) for wish in wishes]
+    db.add_all(customers)
+    await _announce(db, customers, "customer.made", actor, now)
+    return customers
+
+
+def _new(wish: NewCustomer, zone: str, now: datetime) -> Customer:
     customer = Customer(
         id=uuid7(),
         version=1,
@@ -193,15 +218,13 @@ async def make_customer(db: Session, wish: NewCustomer, *, caller: Caller, now: 
         parent_id=wish.parent_id,
         size=wish.size,
         language=wish.language,
-        time_zone=zone or HOME_ZONE,
+        time_zone=zone,
         trial_held=False,
         created_at=now,
     )
     customer.invoicing = wish.invoicing
     if wish.status is Status.TRIAL:
         _begin_trial(customer, wish.trial_days, now)
-    db.add(customer)
-    await _announce(db, [customer], "customer.made", caller.actor, now, changed=sorted(_as_values(customer)))
     return customer
 
 
@@ -506,7 +529,7 @@ async def _announce(
     if not customers:
         return
     await db.flush()
-    # Only a new line looks at the day, and new ones come one at a time.
+    # Only a new line looks at the day; nothing is counted yet on the days around it.
     await keep_standing(db, [_standing(c) for c in customers], local_day(now, customers[0].time_zone))
     outbox.add(db, *(_fact(customer, now) for customer in customers))
     for customer in customers:

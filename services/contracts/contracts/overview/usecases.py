@@ -256,3 +256,12 @@ def _narrowed(query: Select[Any], wish: Wish) -> Select[Any]:
         found = func.overview_search(looked_for, wish.partner_id)
         query = query.where(OverviewLine.customer_id.in_(select(found)))
     return query
+
+
+async def customers_named(db: Session, partner_id: UUID, names: Collection[str]) -> dict[str, UUID]:
+    """A partner's customers by their names as `sort_name` makes them, of those that are there."""
+    query = select(OverviewLine.sort_name, OverviewLine.customer_id).where(
+        OverviewLine.partner_id == partner_id, OverviewLine.sort_name == func.any(sorted(set(names)))
+    )
+    found = await db.execute(query.order_by(OverviewLine.customer_id.desc()))
+    return {row[0]: row[1] for row in found}
