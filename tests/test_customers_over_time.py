@@ -1,8 +1,6 @@
 """A partner, its people and its customers across the suite: access within a second, and years in a moment."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 from uuid import uuid4
 
 from kit.testing import eventually
@@ -18,9 +16,8 @@ READS = {
 """Something in each service that a partner's admin may look at."""
 
 
-async def until(suite: Suite, email: str, partner: str, allowed: bool) -> float:
-    """How long it takes every service to let somebody in, or no longer, s."""
-    began = monotonic()
+async def until(suite: Suite, email: str, partner: str, allowed: bool) -> None:
+    """Wait until every service lets somebody in, or no longer does."""
 
     async def in_all() -> bool:
         answers = [
@@ -29,28 +26,23 @@ async def until(suite: Suite, email: str, partner: str, allowed: bool) -> float:
         return all((answer.status_code == 200) == allowed for answer in answers)
 
     await eventually(in_all, within_s=60)
-    return monotonic() - began
 
 
-async def test_a_grant_and_its_end_reach_every_service(
-    suite: Suite, record_property: Callable[[str, object], None]
-) -> None:
+async def test_a_grant_and_its_end_reach_every_service(suite: Suite) -> None:
     """Within a second on a quiet machine; the bound here leaves room for a busy one."""
     partner = await suite.partner(wallet=True)
     email = f"new-{uuid4().hex[:8]}@partner.example"
     partner_id = partner["partner_id"]
 
     grant = await suite.post("contracts", f"/v1/partners/{partner_id}/admins", {"email": email, "name": "Nina New"})
-    let_in = await until(suite, email, partner_id, allowed=True)
+    await until(suite, email, partner_id, allowed=True)
     await suite.call("DELETE", "contracts", f"/v1/grants/{grant['grant_id']}")
-    shut_out = await until(suite, email, partner_id, allowed=False)
+    await until(suite, email, partner_id, allowed=False)
 
-    record_property("let_in_s", f"{let_in:.2f}")
-    record_property("shut_out_s", f"{shut_out:.2f}")
     assert email in str(await suite.mail(to=email))
 
 
-async def test_a_trial_runs_out_in_every_service_as_soon_as_the_partners_clock_says_so(suite: Suite) -> None:
+async def test_a_trial_runs_out_as_soon_as_the_partners_clock_says_so(suite: Suite) -> None:
     partner = await suite.partner(wallet=False)
     start = datetime(2027, 3, 1, 12, tzinfo=UTC)
     clock = {"tenant_kind": "partner", "tenant_id": partner["partner_id"], "time": start.isoformat()}

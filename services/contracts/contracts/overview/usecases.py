@@ -234,14 +234,14 @@ def listed(db: Session, wish: Wish, now: datetime) -> tuple[Select[Any], list[An
 async def count(db: Session, wish: Wish) -> Counts:
     """How many customers each filter shows, with the wish's search."""
     everything = Wish(wish.partner_id, search=wish.search)
-    needing = func.count().filter(OverviewLine.attention > 0)
-    query: Any = select(OverviewLine.status, func.count(), needing).group_by(OverviewLine.status)
-    rows = (await db.execute(_narrowed(query, everything))).all()
-    by_status = {status: n for status, n, _ in rows}
+    # Two questions, each answered by an index alone; together they would read every row.
+    by_status: Any = select(OverviewLine.status, func.count()).group_by(OverviewLine.status)
+    found = {row[0]: row[1] for row in await db.execute(_narrowed(by_status, everything))}
+    needing = await db.scalar(_narrowed(select(func.count()).where(OverviewLine.attention > 0), everything))
     return Counts(
-        all=sum(by_status.values()),
-        needs_attention=sum(n for *_, n in rows),
-        **{status: by_status.get(status, 0) for status in ("trial", "active", "closed", "company")},
+        all=sum(found.values()),
+        needs_attention=needing or 0,
+        **{status: found.get(status, 0) for status in ("trial", "active", "closed", "company")},
     )
 
 
