@@ -53,7 +53,7 @@ async def test_a_subscription_is_invoiced_from_its_order_to_its_last_day_and_its
     assert (second["period_from"], second["period_to"]) == ("2027-02-28", "2027-03-30")
     payment = {"amount": first["gross"], "paid_on": "2027-02-20"}
     await suite.post("billing", f"/v1/invoices/{first['invoice_id']}/payments", payment)
-    statement = await suite.get("billing", f"/v1/commissions/statements/{partner_id}/2027-02", by=by)
+    statement = await suite.get("billing", f"/v1/commissions/statements/{partner_id}", month="2027-02", by=by)
     assert statement["totals"] == [{"amount": 31_00, "currency": "EUR"}]
     assert statement["entries"][0]["invoice_number"] == first["number"]
 

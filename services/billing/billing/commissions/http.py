@@ -4,13 +4,14 @@ from datetime import date
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Path, Query
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 from billing.commissions import usecases
-from billing.commissions.usecases import CommissionRow
+from billing.commissions.usecases import CommissionRow, StatementNotFound
+from kit import clock
 from kit.auth import Caller, Role, needs
-from kit.http import Db, Items, Page, Router, page
+from kit.http import Db, Items, Page, Router, page, problems
 from schemas.values import Money
 
 router = Router(prefix="/v1/commissions", tags=["commissions"])
@@ -57,11 +58,17 @@ async def get_entries(
     return await page(db, usecases.entries(caller, partner_id), [CommissionRow.id.desc()], window, _out)
 
 
-@router.get("/statements/{partner_id}/{month}", dependencies=[READERS])
+@router.get("/statements/{partner_id}", dependencies=[READERS], responses=problems(StatementNotFound))
 async def get_statement(
-    partner_id: UUID, month: Annotated[str, Path(pattern=r"^2[0-9]{3}-(0[1-9]|1[0-2])$", examples=["2027-04"])], db: Db
+    partner_id: UUID,
+    db: Db,
+    month: Annotated[
+        str | None,
+        Query(pattern=r"^2[0-9]{3}-(0[1-9]|1[0-2])$", description="Left out: this month.", examples=["2027-04"]),
+    ] = None,
 ) -> StatementOut:
     """What a partner earned in a month, by the day it was paid or credited (BIL-9)."""
+    month = month or f"{clock.now():%Y-%m}"
     found = await usecases.statement(db, partner_id, int(month[:4]), int(month[5:]))
     totals = [Money(amount=amount, currency=currency) for currency, amount in sorted(found.totals.items())]
     return StatementOut(partner_id=partner_id, month=month, totals=totals, entries=[_out(e) for e in found.entries])

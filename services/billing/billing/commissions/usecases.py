@@ -11,11 +11,19 @@ from sqlalchemy import Select, func, select
 
 from billing.commissions.rows import CommissionRow as CommissionRow
 from billing.invoices.rules import share
+from billing.wallets.usecases import is_partner
 from kit import outbox
 from kit.auth import Principal
 from kit.db import Session, uuid7
+from kit.problems import Refused
 from schemas.commission import CommissionAccrued
 from schemas.values import Money
+
+
+class StatementNotFound(Refused):
+    """No partner of yours with this id."""
+
+    status = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,9 @@ class Statement:
 
 
 async def statement(db: Session, partner_id: UUID, year: int, month: int) -> Statement:
-    """What a partner earned in a month, by the day it was paid or credited."""
+    """What a partner earned in a month, by the day it was paid or credited. Raises StatementNotFound."""
+    if not await is_partner(db, partner_id):
+        raise StatementNotFound(partner_id)
     first, last = date(year, month, 1), date(year, month, monthrange(year, month)[1])
     query = select(CommissionRow).where(
         CommissionRow.partner_id == partner_id, CommissionRow.booked_on.between(first, last)

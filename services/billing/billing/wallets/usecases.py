@@ -100,6 +100,11 @@ async def keep_partners(db: Session, partners: Sequence[PartnerNow], now: dateti
         await rows.switch_wallets(db, changed)
 
 
+async def is_partner(db: Session, partner_id: UUID) -> bool:
+    """Whether the caller may see a partner with this id."""
+    return await db.get(rows.Partner, partner_id) is not None
+
+
 async def invoicing_of_partners(db: Session, ids: Iterable[UUID]) -> dict[UUID, dict[str, Any]]:
     """What the partners' own invoices must carry, as last heard."""
     query = select(rows.Partner.id, rows.Partner.invoicing).where(rows.Partner.id.in_(set(ids)))
