@@ -13,6 +13,7 @@ from kit.testing import eventually
 from stack.client import link_in
 from tests.scheduled import SCHEDULED
 from tests.suite import Suite
+from tests.test_contract_invoices import INVOICING, agreed
 
 MANY = 3_000
 
@@ -68,40 +69,70 @@ async def told(suite: Suite, topic: str, contracts: set[str]) -> list[tuple[str,
     return found
 
 
-async def test_an_early_end_is_proposed_accepted_by_the_mails_link_and_executed_on_its_day(suite: Suite) -> None:
-    customer = await a_customer(suite, "2026-03-02T09:00:00Z")
-    [contract] = await running_services(suite, customer, 1, date(2026, 12, 31))
-    await suite.execute("contracts", "delete from terminations where contract_id = $1", UUID(contract))
-    await suite.execute("contracts", "update service_contracts set last_day = null where id = $1", UUID(contract))
-    by = customer["partner"]["admin"]
+async def test_an_early_end_is_proposed_accepted_by_the_mails_link_executed_and_invoiced_as_accepted(
+    suite: Suite,
+) -> None:
+    partner = await suite.partner(wallet=False)
+    partner_id, by = partner["partner_id"], partner["admin"]
+    clock = {"tenant_kind": "partner", "tenant_id": partner_id, "time": "2026-03-02T09:00:00Z"}
+    await suite.post("contracts", "/v1/test-clocks", clock)
+    await agreed(suite, partner_id, "invoicing", INVOICING)
+    await agreed(suite, partner_id, "agreement", {"commission_bp": 1000, "commission_months": 12})
+    product = {"code": f"year-{partner_id[-6:]}", "kind": "subscription", "label": "Learning"}
+    terms = {"terms": {"monthly_fee": 10_000, "term_months": 12}, "conditions_version": "1"}
+    made = await suite.post("contracts", "/v1/service-products", {**product, **terms})
+    customer = await suite.customer(partner=partner, status="trial")
+    wish = {"customer_id": customer["customer_id"], "product_id": made["product_id"], "conditions_version": "1"}
+    await suite.post("contracts", "/v1/subscription-orders", wish, by=by)
 
-    wish = {"contract_id": contract, "wish_date": "2026-09-15"}
-    body = {"customer_id": customer["customer_id"], "services": [wish], "reason": "moving"}
+    async def invoices() -> list[dict[str, Any]]:
+        found = await suite.get("billing", "/v1/invoices", customer_id=customer["customer_id"])
+        return list(reversed(found["items"]))
+
+    async def invoices_are(number: int) -> bool:
+        return len(await invoices()) == number
+
+    await eventually(lambda: invoices_are(1), within_s=60)
+    [first] = await invoices()  # 2 March to 1 April, and paid
+    payment = {"amount": first["gross"], "paid_on": "2026-03-02"}
+    await suite.post("billing", f"/v1/invoices/{first['invoice_id']}/payments", payment)
+    await suite.settle()
+
+    contract = first["contract_id"]
+    services = [{"contract_id": contract, "wish_date": "2026-03-20"}]
+    body = {"customer_id": customer["customer_id"], "services": services, "reason": "moving"}
     request = await suite.post("contracts", "/v1/terminations", body, by=by)
     path = f"/v1/terminations/{request['terminations'][0]['termination_id']}"
     version = (await suite.get("contracts", path))["version"]
     await suite.post("contracts", f"{path}/proposals", {}, headers={"If-Match": f'"{version}"'})
     proposal = await suite.mail(to=customer["admin"], subject="Proposal", within_s=60)
     page = await suite.press(link_in(proposal), "accept")
-    agreed = await suite.get("contracts", path, by=by)
+    scheduled = await suite.get("contracts", path, by=by)
     confirmed = [await suite.mail(to=to, subject="Confirmed", within_s=60) for to in (customer["admin"], by)]
-    await advance(suite, customer, "2026-09-15T21:59:59Z")
+    await eventually(lambda: invoices_are(2), within_s=60)
+    await suite.post("contracts", f"/v1/test-clocks/{partner_id}/advance", {"time": "2026-03-20T22:59:59Z"})
     still = await suite.get("contracts", path, by=by)
-    await advance(suite, customer, "2026-09-15T22:00:00Z")
+    await suite.post("contracts", f"/v1/test-clocks/{partner_id}/advance", {"time": "2026-03-20T23:00:00Z"})
 
-    async def over() -> Any:
-        return (await suite.get("contracts", path, by=by))["state"] == "ended"
+    async def over() -> bool:
+        ended = await suite.get("contracts", path, by=by)
+        schedule = await suite.get("billing", f"/v1/schedules/{contract}", by=by)
+        return bool(ended["state"] == "ended" and schedule["state"] == "ended")
 
     await eventually(over, within_s=60)
     await suite.settle()
+    # Twelve of March's thirty-one days and eleven months, less what is paid for those twelve days.
     assert page.status_code == 200
-    assert (agreed["state"], agreed["quote"]["total"], still["state"]) == ("scheduled", 35_000, "scheduled")
-    assert all("EUR 350.00" in mail["text"] and "15 September 2026" in mail["text"] for mail in confirmed)
+    assert (scheduled["state"], scheduled["quote"]["total"], still["state"]) == ("scheduled", 110_000, "scheduled")
+    assert [line["amount"] for line in scheduled["quote"]["lines"]] == [3_871, *[10_000] * 11, -3_871]
+    assert all("EUR 1,100.00" in mail["text"] and "20 March 2026" in mail["text"] for mail in confirmed)
     [(_, bought)] = await told(suite, "contract.buyout_accepted", {contract})
     [(_, terminated)] = await told(suite, "contract.terminated", {contract})
-    assert bought["amount"] == {"amount": 35_000, "currency": "EUR"}
-    assert bought["lines_hash"] == agreed["agreed_hash"]
-    assert (terminated["last_day"], terminated["termination_id"]) == ("2026-09-15", agreed["termination_id"])
+    assert bought["amount"] == {"amount": 110_000, "currency": "EUR"}
+    assert bought["lines_hash"] == scheduled["agreed_hash"]
+    assert (terminated["last_day"], terminated["termination_id"]) == ("2026-03-20", scheduled["termination_id"])
+    # Billing invoiced the accepted sum, once, and gives nothing back of the days that it has set off.
+    assert [(i["kind"], i["net"]["amount"]) for i in await invoices()] == [("invoice", 10_000), ("invoice", 110_000)]
 
 
 async def test_contracts_killed_in_the_middle_of_a_long_night_ends_every_service_once(suite: Suite) -> None:
