@@ -15,6 +15,8 @@ TELLING = re.compile(r"name|mail|phone|street|address|birth|first|last(?!_day$)|
 
 OF_ORGANISATIONS = {
     "partner.changed name",
+    "partner.changed branding.name",
+    "partner.changed branding.sender_mailbox",
     "customer.changed name",
     *(
         f"{details}.{field}"
