@@ -76,6 +76,7 @@ async def tenants(suite: Suite) -> Tenants:
     for service, path, by, file in (
         ("enrollment", "/v1/people-imports", partner["admin"], "name,email\nIda,none\n"),
         ("catalog", "/v1/course-imports", supplier["user"], "code,kind,language,title\nx,none,en,X\n"),
+        ("contracts", "/v1/customer-imports", partner["admin"], "name\nX\n"),
     ):
         headers = {"Content-Type": "text/csv", "Prefer": "wait=10"}
         answer = await suite.call("POST", service, path, by=by, headers=headers, content=file.encode())
@@ -108,6 +109,7 @@ async def tenants(suite: Suite) -> Tenants:
         "batch_id": made["batch_id"],
         "enrollment job": jobs["enrollment"],
         "catalog job": jobs["catalog"],
+        "contracts job": jobs["contracts"],
         "grant_id": grants["hr"],
         "grant of the partner": grants["partner_admin"],
         "number": certificate["number"],
