@@ -94,7 +94,7 @@ async def compared(name: str, step: Step, small: Running, large: Running) -> Res
 
 async def retry(running: Running) -> None:
     """Look for parked records that are due, for waiting ones, and for mails."""
-    now = clock.now() - timedelta(days=400)
+    now = clock.now() - timedelta(days=4000)  # before the oldest row, so that there is nothing to do
     await running.service.inbox.retry_due(now)
     await running.service.inbox.look_again(now)
     await mail.Sender(running.service.database.worker, running.service.settings).send_due(now)
