@@ -71,9 +71,12 @@ bench: setup ## measure against baselines in the same run; writes build/bench.js
 
 # ---------------------------------------------------------------- upkeep
 
-.PHONY: schemas access lock fix images clean
+.PHONY: schemas audit access lock fix images clean
 schemas: setup ## publish new and grown event schemas, AsyncAPI and their index
 	$(BIN)/python -m schemas.publish
+
+audit: setup ## look for known vulnerabilities in what is locked
+	$(BIN)/python -m stack.audit
 
 access: setup ## write docs/access.md: who may call what
 	$(BIN)/python -m stack.access

@@ -13,7 +13,7 @@ from stack import keycloak, processes
 from stack.keycloak import Keycloak, claims, kid
 from tests.suite import Suite
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ from kit import clock, testclock
 from kit.auth import RunningService, act_as
 from kit.db import SETTINGS, Session, metadata, uuid7
 from kit.http import Router
-from kit.problems import Refused, problems
+from kit.problems import Refused, on_pages, problems
 from kit.settings import ServiceSettings
 from kit.tables import KIT
 
@@ -268,7 +268,8 @@ HEADERS = {
 def router(purposes: Mapping[str, Purpose]) -> Router:
     """`GET /links/{token}` shows the matter or its outcome; `POST` with the field `action` decides it."""
     pages = Router(tags=["links"])
-    refusals = problems(LinkUnknown, LinkExpired, LinkReplaced, AlreadyDecided, ActionUnknown)
+    refusals = on_pages(problems(LinkUnknown, LinkExpired, LinkReplaced, AlreadyDecided, ActionUnknown))
+    refusals[200] = {"content": {"text/html": {}, "application/json": {}}}
 
     @pages.api_route("/links/{token}", methods=["GET", "HEAD"], responses=refusals, response_class=HTMLResponse)
     async def get_link(token: str, request: Request) -> Response:

@@ -25,6 +25,7 @@ __all__ = [
     "field_errors",
     "install",
     "merged",
+    "on_pages",
     "place",
     "problems",
 ]
@@ -194,6 +195,12 @@ def problems(*refusals: type[Refused]) -> dict[int | str, dict[str, Any]]:
         content["examples"][refusal.__name__] = {"summary": refusal.title, "value": refusal.named()}
         response["description"] = " · ".join(e["summary"] for e in content["examples"].values())
     return responses
+
+
+def on_pages(responses: Mapping[int | str, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a route that people open: each refusal is a page too."""
+    page = {"text/html": {"schema": {"type": "string"}}}
+    return {status: {**said, "content": {**said["content"], **page}} for status, said in responses.items()}
 
 
 def merged(one: Mapping[int | str, Any], other: Mapping[int | str, Any]) -> dict[int | str, dict[str, Any]]:

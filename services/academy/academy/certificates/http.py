@@ -26,7 +26,7 @@ from academy.certificates.usecases import (
 from academy.settings import Settings
 from kit.auth import Role
 from kit.http import Caller, Db, Items, Once, Page, PublicDb, Router, needs, now, page, problems
-from kit.problems import Refused
+from kit.problems import Refused, on_pages
 
 router = Router(tags=["certificates"])
 
@@ -200,7 +200,9 @@ async def post_revoke(
     return CertificateOut.of(certificate, settings_of(request))
 
 
-@router.get("/certificates", response_class=HTMLResponse)
+@router.get(
+    "/certificates", response_class=HTMLResponse, responses={303: {}, **on_pages(problems(CertificateNotFound))}
+)
 async def get_verification_form(
     request: Request,
     number: Annotated[str | None, Query(max_length=100)] = None,
@@ -225,7 +227,7 @@ async def get_verification_form(
     response_class=HTMLResponse,
     responses={
         200: {"model": VerifiedOut, "content": {"text/html": {}, "application/json": {}}},
-        **problems(CertificateNotFound),
+        **on_pages(problems(CertificateNotFound)),
     },
 )
 async def get_verification(
