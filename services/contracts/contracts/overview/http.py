@@ -167,14 +167,15 @@ async def get_overview_csv(request: Request, caller: Caller, filters: Annotated[
     """What the filters show as CSV, for spreadsheets; text that looks like a formula stays text."""
     wish, at = filters.wish(caller), now()
 
+    chunks = _lines(request, caller, wish, at)
+    nothing: list[list[Any]] = []
+    first = await anext(chunks, nothing)  # what the database refuses is refused before the answer begins
+
     async def content() -> AsyncIterator[bytes]:
-        first = True
-        async for lines in _lines(request, caller, wish, at):
-            for piece in csvfile.write(COLUMNS, lines) if first else csvfile.more(lines):
-                yield piece
-            first = False
-        if first:
-            for piece in csvfile.write(COLUMNS, []):
+        for piece in csvfile.write(COLUMNS, first):
+            yield piece
+        async for lines in chunks:
+            for piece in csvfile.more(lines):
                 yield piece
 
     return StreamingResponse(
