@@ -61,9 +61,8 @@ async def told(suite: Suite, topic: str, contracts: set[str]) -> list[tuple[str,
         while any([await consumer.position(p) < end for p, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
-                    value = orjson.loads(record.value)
-                    if value["contract_id"] in contracts:
-                        found.append((dict(record.headers)["ce_id"].decode(), value))
+                    if record.key and record.key.decode("utf-8", "replace") in contracts:
+                        found.append((dict(record.headers)["ce_id"].decode(), orjson.loads(record.value)))
     finally:
         await consumer.stop()
     return found

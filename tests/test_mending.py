@@ -16,6 +16,9 @@ from stack.daemon import environment
 from tests.suite import Suite
 from tests.test_crashes import everything, outcome
 
+# With stories that leave wrong records in every topic, what is compared here would not be what it was.
+pytestmark = pytest.mark.slow
+
 COPIES = {
     "catalog": ["partners", "customers"],
     "enrollment": ["partners", "customers", "suppliers", "supplier_users", "courses", "terms"],
