@@ -60,9 +60,11 @@ async def told(suite: Suite, topic: str, contracts: set[str]) -> list[tuple[str,
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(p) < end for p, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
-                    if record.key and record.key.decode("utf-8", "replace") in contracts:
-                        found.append((dict(record.headers)["ce_id"].decode(), orjson.loads(record.value)))
+                found += [
+                    (dict(record.headers)["ce_id"].decode(), orjson.loads(record.value))
+                    for record in records
+                    if record.key and record.key.decode("utf-8", "replace") in contracts
+                ]
     finally:
         await consumer.stop()
     return found
