@@ -23,7 +23,7 @@ from tests.test_crashes import CREDITS, EXPECTED, PEOPLE, PRICE, enroll_everybod
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 PROJECT = f"tandem-prove-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]}"
-OWN_MB_MAX = 320  # Of an image, on top of python's.
+OWN_MB_MAX = 300  # Of an image, on top of python's.
 
 
 class InCompose(WithMailpit, Suite):

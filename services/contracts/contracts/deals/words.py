@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+
+from contracts.terminations.words import readable, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Agreed:
 
 def protection_ends(language: str, *, company: str, until: date, days: int, signed_by: str) -> Letter:
     """To the partner: its protection ends."""
-    told = {"company": company, "until": _day(until, language), "days": str(days), "signed_by": signed_by}
+    told = {"company": company, "until": written(until, language), "days": str(days), "signed_by": signed_by}
     return _filled(_PROTECTION[language], told)
 
 
@@ -90,15 +91,15 @@ def won(language: str, agreed: Agreed, *, signed_by: str) -> Letter:
     notice = [
         words[language].format(n=n) for words, n in ((_MONTHS, agreed.notice_months), (_DAYS, agreed.notice_days)) if n
     ] or [_DAYS[language].format(n=0)]
-    once = _money(agreed.once, agreed.currency, language)
+    once = readable(agreed.once, agreed.currency)
     term = _MONTHS[language].format(n=agreed.term_months) if agreed.term_months else _NO_TERM[language]
     told = {
         "customer": agreed.customer,
         "plan": agreed.plan,
-        "starts_on": _day(agreed.starts_on, language),
+        "starts_on": written(agreed.starts_on, language),
         "term": term,
         "notice": " + ".join(notice),
-        "fee": _money(agreed.monthly_fee, agreed.currency, language),
+        "fee": readable(agreed.monthly_fee, agreed.currency),
         "once": _ONCE[language].format(once=once) if agreed.once else "",
         "invoicer": agreed.invoicer,
         "conditions": agreed.conditions,
@@ -110,15 +111,3 @@ def won(language: str, agreed: Agreed, *, signed_by: str) -> Letter:
 
 def _filled(letter: Letter, told: dict[str, str]) -> Letter:
     return Letter(letter.subject.format(**told), letter.text.format(**told))
-
-
-def _day(day: date, language: str) -> str:
-    from babel.dates import format_date  # large, and needed by few requests
-
-    return format_date(day, "long", locale=language)
-
-
-def _money(minor: int, currency: str, language: str) -> str:
-    from babel.numbers import format_currency, get_currency_precision
-
-    return format_currency(Decimal(minor).scaleb(-get_currency_precision(currency)), currency, locale=language)
